@@ -1,0 +1,73 @@
+"""The command line: one flag for every parameter, checked like every other source of settings."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import ConfigError
+from . import load, toml
+from .schema import Parameter, Problem
+from .train_config import TrainConfig, groups
+
+
+def parser(prog: str | None = None) -> argparse.ArgumentParser:
+    """Flags named like their keys. Values stay texts here: types and ranges are checked with everything else."""
+    made = argparse.ArgumentParser(prog=prog, allow_abbrev=False, argument_default=argparse.SUPPRESS)
+    made.add_argument("--config_file", metavar="FILE", help="TOML file of settings; flags given here win over it")
+    made.add_argument("--output_config", action="store_true", help="print the settings as TOML and leave")
+    for attribute, group in groups().items():
+        section = made.add_argument_group(group.title)
+        for parameter in load.parameters().values():
+            if parameter.attribute == attribute:
+                _add(section, parameter)
+    return made
+
+
+def _add(section: Any, parameter: Parameter) -> None:
+    names = [f"--{name}" for name in (parameter.key, *parameter.aliases)]
+    help_text = parameter.help.replace("%", "%%")
+    if parameter.kind == "bool":
+        section.add_argument(*names, dest=parameter.key, nargs="?", const=True, metavar="true|false", help=help_text)
+    elif parameter.kind == "list":
+        section.add_argument(*names, dest=parameter.key, nargs="*", metavar="VALUE", help=help_text)
+    else:
+        section.add_argument(*names, dest=parameter.key, metavar=parameter.kind.upper(), help=help_text)
+
+
+def read(argv: Sequence[str], fixed: Mapping[str, object] | None = None) -> dict[str, Any]:
+    """Flat settings: the TOML file's, over them the flags', over them what the script fixes. Raises ConfigError, BadToml."""
+    given, unknown = parser().parse_known_args(argv)
+    flags = vars(given)
+    if unknown:
+        raise ConfigError([_unknown(word) for word in unknown if word.startswith("-")] or [_stray(unknown[0])])
+    file = flags.pop("config_file", None)
+    flags.pop("output_config", None)
+    return {**(toml.read_flat(Path(file)) if file else {}), **flags, **(fixed or {})}
+
+
+def _unknown(word: str) -> Problem:
+    name = word.lstrip("-").split("=")[0]
+    known = [*load.parameters(), "config_file", "output_config"]
+    return Problem(f"--{name}", f"There is no such flag.{load.did_you_mean(name, known)}")
+
+
+def _stray(word: str) -> Problem:
+    return Problem("", f"{word!r} belongs to no flag; a value that starts with a dash is written --flag=value.")
+
+
+def parse(argv: Sequence[str], fixed: Mapping[str, object] | None = None) -> TrainConfig:
+    """Checked settings of a command line; notices go to standard error. Raises ConfigError with every problem."""
+    flat = read(argv, fixed)
+    loaded = load.from_flat(flat)
+    for problem in loaded.problems:
+        if not problem.stops:
+            print(f"Note: {problem}", file=sys.stderr)
+    config = loaded.unwrap()
+    if "--output_config" in argv:
+        print(toml.write_flat(load.to_flat(config)), end="")
+        raise SystemExit(0)
+    return config
