@@ -1,0 +1,159 @@
+"""One run's events, read as they come, and what they add up to."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sd_scripts.events import RunFolder
+
+from .curve import Curve
+
+FINAL = ("done", "stopped", "failed")
+PAUSES = ("sampling", "saving")
+RATE_SECONDS = 60.0
+RATE_EVENTS = 400
+Event = Mapping[str, Any]
+
+
+class Pace:
+    """Steps a second of late, without the time that samples and saving took."""
+
+    def __init__(self) -> None:
+        self._marks: deque[tuple[float, int]] = deque(maxlen=RATE_EVENTS)
+        self._paused = 0.0
+        self._pause_began: float | None = None
+
+    def restart(self) -> None:
+        self.__init__()  # type: ignore[misc]
+
+    def state(self, state: str, time: float) -> None:
+        if self._pause_began is not None:
+            self._paused += max(0.0, time - self._pause_began)
+        self._pause_began = time if state in PAUSES else None
+
+    def step(self, step: int, time: float) -> None:
+        now = time - self._paused
+        self._marks.append((now, step))
+        while len(self._marks) > 2 and now - self._marks[0][0] > RATE_SECONDS:
+            self._marks.popleft()
+
+    @property
+    def per_second(self) -> float | None:
+        if len(self._marks) < 2:
+            return None
+        (began, first), (ended, last) = self._marks[0], self._marks[-1]
+        return (last - first) / (ended - began) if ended > began and last > first else None
+
+
+class RunReader:
+    """Follows `events.jsonl`: each refresh reads only what is new. Safe to use from several threads."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.folder = folder
+        self._lock = threading.Lock()
+        self._known: dict[str, Callable[[Event], None]] = {
+            "state": self._on_state, "start": self._on_start, "plan": self._on_plan, "progress": self._on_progress,
+            "step": self._on_step, "sample": self._on_sample, "saved": self._on_saved, "notice": self._on_notice,
+            "failed": self._on_failed,
+        }  # fmt: skip
+        self._forget()
+
+    def _forget(self) -> None:
+        self._offset = 0
+        self.curve = Curve()
+        self.pace = Pace()
+        self.state, self.message = "starting", ""
+        self.began: float | None = None
+        self.last: float | None = None
+        self.attempt = 0
+        self.plan: dict[str, Any] = {}
+        self.progress: dict[str, Any] | None = None
+        self.step, self.epoch, self.loss = 0, 0, None
+        self.samples: dict[tuple[int, int], dict[str, Any]] = {}
+        self.saved: list[dict[str, Any]] = []
+        self.notices: list[dict[str, str]] = []
+        self.failure: dict[str, Any] | None = None
+
+    def refresh(self) -> None:
+        with self._lock:
+            if self._shrunk():
+                self._forget()
+            events, self._offset = self.folder.read(self._offset)
+            for event in events:
+                self._take(event)
+
+    def _shrunk(self) -> bool:
+        try:
+            return self.folder.events.stat().st_size < self._offset
+        except OSError:
+            return self._offset > 0
+
+    def _take(self, event: Event) -> None:
+        """Kinds of later versions are passed over."""
+        handle = self._known.get(str(event.get("kind")))
+        if handle is None:
+            return
+        time = float(event.get("time") or 0)
+        self.began = self.began or time
+        self.last = time
+        handle(event)
+
+    def _on_state(self, event: Event) -> None:
+        self.state, self.message = str(event["state"]), str(event.get("message") or "")
+        self.pace.state(self.state, self.last or 0)
+        if self.state != "caching":
+            self.progress = None
+
+    def _on_start(self, event: Event) -> None:
+        self.attempt = int(event.get("attempt") or 1)
+        self.failure = None
+        self.state, self.message = "starting", ""
+        self.pace.restart()
+        self._resume(int(event.get("resumed_step") or 0))
+
+    def _resume(self, step: int) -> None:
+        self.step = step
+        self.curve.rewind(step)
+        self.samples = {place: sample for place, sample in self.samples.items() if place[0] <= step}
+
+    def _on_plan(self, event: Event) -> None:
+        self.plan = {key: event.get(key) for key in ("total_steps", "epochs", "batches_per_epoch", "sum")}
+
+    def _on_progress(self, event: Event) -> None:
+        self.progress = {key: event.get(key) for key in ("what", "done", "total")}
+
+    def _on_step(self, event: Event) -> None:
+        self.step, self.epoch = int(event["step"]), int(event.get("epoch") or 0)
+        loss = event.get("loss")
+        self.loss = event.get("average_loss", loss)
+        self.pace.step(self.step, self.last or 0)
+        if isinstance(loss, int | float):
+            self.curve.add(self.step, float(loss), event.get("lr") or {})
+
+    def _on_sample(self, event: Event) -> None:
+        keys = ("step", "epoch", "index", "prompt", "seed", "file")
+        self.samples[int(event["step"]), int(event.get("index") or 0)] = {key: event.get(key) for key in keys}
+
+    def _on_saved(self, event: Event) -> None:
+        self.saved.append({key: event.get(key) for key in ("step", "file", "what")})
+
+    def _on_notice(self, event: Event) -> None:
+        notice = {"key": str(event.get("key") or ""), "message": str(event.get("message") or "")}
+        if notice not in self.notices:
+            self.notices.append(notice)
+
+    def _on_failed(self, event: Event) -> None:
+        self.failure = {"sentence": str(event.get("sentence") or ""), "problems": list(event.get("problems") or [])}
+        self.state = "failed"
+
+    @property
+    def over(self) -> bool:
+        return self.state in FINAL
+
+    @property
+    def seconds_left(self) -> float | None:
+        total, pace = self.plan.get("total_steps"), self.pace.per_second
+        return max(0, total - self.step) / pace if total and pace and not self.over else None

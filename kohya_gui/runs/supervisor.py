@@ -1,0 +1,122 @@
+"""Starts engines that outlive the app, and asks them to stop, save or draw. It keeps nothing that is not in the run folders."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from sd_scripts.errors import UserError
+from sd_scripts.events import write_whole
+
+from .process import Process, end
+from .store import RunStore
+
+ROOT = Path(__file__).resolve().parents[2]
+ENGINE = (sys.executable, "-m", "sd_scripts.train")
+STOP_SECONDS = 20.0
+KILL_SECONDS = 10.0
+ASKABLE = ("stop", "save", "sample")
+
+
+class Busy(UserError):
+    """A run is going on already."""
+
+
+class NotRunning(UserError):
+    """What was asked for needs a run that is going on."""
+
+
+class CannotStart(UserError):
+    """The operating system did not start the engine."""
+
+
+class Supervisor:
+    """`engine`: the command before `--config_file`. `patience`: seconds to wait before SIGTERM and again before SIGKILL."""
+
+    def __init__(
+        self, store: RunStore, engine: Sequence[str] = ENGINE, patience: tuple[float, float] = (STOP_SECONDS, KILL_SECONDS)
+    ) -> None:
+        self.store = store
+        self.engine = tuple(engine)
+        self.patience = patience
+        self._starting = threading.Lock()
+
+    def start(self, name: str, settings: Mapping[str, object], environment: Mapping[str, str]) -> str:
+        """Id of the new run. `environment` brings the secrets. Raises Busy, CannotStart, BadOutputFolder."""
+        with self._starting:
+            running = self.store.living()
+            if running:
+                raise Busy(f"{running[0]} is still running; stop it or wait for its end, then start again.")
+            run_id = self.store.create(name, settings)
+            self._spawn(run_id, environment)
+            return run_id
+
+    def _spawn(self, run_id: str, environment: Mapping[str, str]) -> None:
+        folder = self.store.folder(run_id)
+        command = [*self.engine, "--config_file", str(folder.config)]
+        write_whole(folder.command, quoted(command) + "\n")
+        surroundings = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8", **environment}
+        try:
+            with folder.console.open("ab") as log:
+                child = subprocess.Popen(  # noqa: S603
+                    command, cwd=ROOT, env=surroundings, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **_detached()
+                )
+        except OSError as error:
+            raise CannotStart(f"The engine could not be started ({error}); check that {command[0]} exists.") from error
+        process = Process.of(child.pid) or Process(child.pid, time.time())
+        self.store.note_process(run_id, process)
+        threading.Thread(target=self._note_end, args=(run_id, process, child), name=f"end of {run_id}", daemon=True).start()
+
+    def _note_end(self, run_id: str, process: Process, child: subprocess.Popen[bytes]) -> None:
+        """Only the process that started an engine learns how it ended."""
+        code = child.wait()
+        try:
+            self.store.note_process(run_id, process, code)
+        except (UserError, OSError):
+            pass  # the folder was deleted meanwhile
+
+    def ask(self, run_id: str, what: str) -> None:
+        """Ask a running engine to `stop` (it saves first), `save` or `sample`. Raises NotRunning."""
+        if what not in ASKABLE:
+            raise NotRunning(f"{what!r} is nothing that a run can be asked for; it can be {', '.join(ASKABLE)}.")
+        self._living(run_id)
+        self.store.folder(run_id).request(what)  # type: ignore[arg-type]
+
+    def stop_now(self, run_id: str) -> threading.Thread:
+        """Ask to stop without saving; the process is ended where it does not listen. Raises NotRunning."""
+        process = self._living(run_id)
+        self.store.folder(run_id).request("stop_now")
+        thread = threading.Thread(target=self._insist, args=(process,), name=f"stopping {run_id}", daemon=True)
+        thread.start()
+        return thread
+
+    def _living(self, run_id: str) -> Process:
+        process = self.store.process(run_id)[0]
+        if process is None:
+            raise NotRunning(f"{run_id} is not running any more.")
+        return process
+
+    def _insist(self, process: Process) -> None:
+        for seconds, at_once in zip(self.patience, (False, True), strict=True):
+            deadline = time.monotonic() + seconds
+            while process.alive() and time.monotonic() < deadline:
+                time.sleep(0.1)
+            end(process, at_once=at_once)
+
+
+def _detached() -> dict[str, object]:
+    """Neither the app's end nor a Ctrl-C in its terminal reaches the engine."""
+    if os.name == "nt":
+        return {"creationflags": 0x00000008 | 0x00000200}  # DETACHED_PROCESS | CREATE_NEW_PROCESS_GROUP
+    return {"start_new_session": True}
+
+
+def quoted(words: Sequence[str]) -> str:
+    """The words as one line for this system's shell."""
+    return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
