@@ -102,7 +102,7 @@ def train_vae(vae: AutoencoderKL, work: Path, plan: Fit, batch: int, device: str
 
     def loss_at(step: int) -> Tensor:
         rng = random.Random(step)
-        pixels_BCHW = torch.stack([as_tensor(_any_picture(everything, rng)) for _ in range(batch)]).to(device)
+        pixels_BCHW = torch.stack([as_tensor(any_picture(everything, rng)) for _ in range(batch)]).to(device)
         with torch.autocast(device, torch.bfloat16):
             posterior = vae.encode(pixels_BCHW.contiguous(memory_format=torch.channels_last)).latent_dist
             rebuilt_BCHW = vae.decode(posterior.sample()).sample.float()
@@ -124,7 +124,7 @@ def _all_emoji() -> list[str]:
     return list(captions.CURATED) * 3 + others
 
 
-def _any_picture(emoji: list[str], rng: random.Random) -> Image.Image:
+def any_picture(emoji: list[str], rng: random.Random) -> Image.Image:
     white = rng.random() < 0.4
     background = (255, 255, 255) if white else tuple(rng.randrange(256) for _ in range(3))
     picture = pictures.draw(rng.choice(emoji), background, rng)
