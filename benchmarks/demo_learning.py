@@ -1,0 +1,82 @@
+"""How far the demo LoRA moves the new caption towards the demo pictures, and how little it moves others.
+
+    python benchmarks/demo_learning.py outputs/bloop.safetensors
+
+Samples are drawn by diffusers with the same seeds with and without the LoRA. Distances are root mean squares in the
+starter VAE's latent space (unit variance): of each sample to the nearest demo picture, and of each sample to its twin
+drawn without the LoRA.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import StableDiffusionPipeline
+from PIL import Image
+from torch import Tensor
+
+ROOT = Path(__file__).parents[1]
+STARTER = ROOT / "sd_scripts" / "starter"
+NEW = ["bloop monster"] * 16
+OTHERS = [
+    "red apple", "dog face", "castle", "rocket", "red heart", "sunflower", "umbrella", "slice of pizza", "penguin", "guitar",
+    "smiling sun", "cup of coffee", "frog face", "soccer ball", "house", "blue car",
+]  # fmt: skip
+
+
+def sample(pipe: StableDiffusionPipeline, prompts: list[str]) -> list[Image.Image]:
+    seeds = [torch.Generator().manual_seed(1000 + i) for i in range(len(prompts))]
+    drawn = pipe(prompts, width=64, height=64, num_inference_steps=25, guidance_scale=4.0, generator=seeds)
+    return drawn.images
+
+
+@torch.no_grad()
+def latents(pipe: StableDiffusionPipeline, pictures: list[Image.Image]) -> Tensor:
+    """RGB pictures -> (N, C*h*w) of unit variance."""
+    arrays = np.stack([np.asarray(p.convert("RGB").resize((64, 64), Image.Resampling.LANCZOS)) for p in pictures])
+    pixels_BCHW = torch.from_numpy(arrays).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return (pipe.vae.encode(pixels_BCHW).latent_dist.mean * pipe.vae.config.scaling_factor).flatten(1)
+
+
+def nearest(samples_ND: Tensor, references_MD: Tensor) -> float:
+    """Mean over the samples of the distance to the nearest reference."""
+    return (torch.cdist(samples_ND, references_MD).min(dim=1).values / samples_ND.shape[1] ** 0.5).mean().item()
+
+
+def moved(before_ND: Tensor, after_ND: Tensor) -> float:
+    return (before_ND - after_ND).square().mean(dim=1).sqrt().mean().item()
+
+
+def sheet(rows: list[list[Image.Image]], file: Path) -> None:
+    side = 64
+    whole = Image.new("RGB", (side * len(rows[0]), side * len(rows)), "white")
+    for y, row in enumerate(rows):
+        for x, picture in enumerate(row):
+            whole.paste(picture, (side * x, side * y))
+    whole.save(file)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("lora", type=Path)
+    parser.add_argument("--sheet", type=Path, help="write the samples here: new and other captions, before and after")
+    asked = parser.parse_args()
+    pipe = StableDiffusionPipeline.from_pretrained(STARTER / "model", torch_dtype=torch.float32)
+    pipe.set_progress_bar_config(disable=True)
+    demo = latents(pipe, [Image.open(file) for file in sorted((STARTER / "demo").rglob("*.png"))])
+    before = [sample(pipe, prompts) for prompts in (NEW, OTHERS)]
+    pipe.load_lora_weights(asked.lora.parent, weight_name=asked.lora.name)
+    after = [sample(pipe, prompts) for prompts in (NEW, OTHERS)]
+    print(f"{'16 samples of':16} {'to demo, before':>16} {'after':>8} {'moved':>8}")
+    for name, first, second in zip(("the new caption", "16 others"), before, after, strict=True):
+        a, b = latents(pipe, first), latents(pipe, second)
+        print(f"{name:16} {nearest(a, demo):16.3f} {nearest(b, demo):8.3f} {moved(a, b):8.3f}")
+    if asked.sheet:
+        sheet([before[0], after[0], before[1], after[1]], asked.sheet)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+"""What holds for every parameter there is."""
+
+import ast
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from sd_scripts.config import cli, docs, load, toml
+from sd_scripts.config.schema import Parameter
+from sd_scripts.config.train_config import all_parameters
+
+ROOT = Path(__file__).parents[2]
+EVERY = pytest.mark.parametrize("parameter", all_parameters().values(), ids=lambda parameter: parameter.key)
+
+
+def another(parameter: Parameter) -> object:
+    """A valid value that is not the default."""
+    low, high = parameter.limits.get("ge", parameter.limits.get("gt", 0)), parameter.limits.get("le", parameter.limits.get("lt"))
+    if parameter.kind == "bool":
+        return not parameter.default
+    if parameter.kind == "choice":
+        return next(choice for choice in parameter.choices if choice != parameter.default)
+    if parameter.kind in ("int", "float", "mixed"):
+        numbers = [n for n in (low + 1, low + 2, low + 0.25, low + 0.5, high) if n is not None and (high is None or n <= high)]
+        whole = [int(n) for n in numbers if n == int(n)] if parameter.kind != "float" else numbers
+        return next(n for n in whole if n != parameter.default)
+    if parameter.kind == "list":
+        return ["a=1"] if "str" in str(parameter.annotation) else [0.5]
+    return f"other {parameter.key}"
+
+
+def alone(key: str, value: object) -> object:
+    """The value after a check of its own group only (relations may want others beside it)."""
+    parameter = all_parameters()[key]
+    return getattr(parameter.group.model_validate({key: value}), key)
+
+
+@EVERY
+def test_it_has_help_in_a_sentence(parameter: Parameter) -> None:
+    assert len(parameter.help) > 20, f"{parameter.key} has no help under it"
+    assert parameter.help.rstrip().endswith((".", ")", "?", "!")), f"the help of {parameter.key} should end like a sentence"
+
+
+@EVERY
+def test_its_default_is_within_its_own_limits(parameter: Parameter) -> None:
+    if not parameter.required:
+        assert alone(parameter.key, parameter.default) == parameter.default
+
+
+@EVERY
+def test_it_survives_json(parameter: Parameter) -> None:
+    if parameter.kind == "secret":
+        return
+    value = alone(parameter.key, another(parameter))
+    assert alone(parameter.key, json.loads(json.dumps(load.plain(value)))) == value
+
+
+@EVERY
+def test_it_survives_toml(parameter: Parameter, tmp_path: Path) -> None:
+    if parameter.kind == "secret":
+        return
+    value = alone(parameter.key, another(parameter))
+    file = tmp_path / "settings.toml"
+    file.write_text(toml.write_flat({parameter.key: value}), encoding="utf-8")
+    assert alone(parameter.key, toml.read_flat(file)[parameter.key]) == value
+
+
+@EVERY
+def test_it_is_a_flag(parameter: Parameter) -> None:
+    value = another(parameter)
+    words = [str(word) for word in value] if isinstance(value, list) else [str(value)]
+    assert alone(parameter.key, cli.read([f"--{parameter.key}", *words])[parameter.key]) == alone(parameter.key, value)
+
+
+@EVERY
+def test_a_secret_never_leaves(parameter: Parameter) -> None:
+    if parameter.kind == "secret":
+        config = load.from_flat({parameter.key: "hush"}).unwrap()
+        assert "hush" not in json.dumps(load.to_flat(config, all=True)) + repr(config)
+
+
+@pytest.fixture(scope="session")
+def names_read() -> set[str]:
+    """Every attribute name and every text constant that the code outside config/ uses."""
+    found: set[str] = set()
+    for file in (ROOT / "sd_scripts").rglob("*.py"):
+        if "config" in file.relative_to(ROOT).parts[:2]:
+            continue
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Attribute):
+                found.add(node.attr)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found.add(node.value)
+    return found
+
+
+def read_in_config(key: str) -> bool:
+    """Some are read through a property of their own group, such as `family`."""
+    own = ROOT / "sd_scripts" / "config" / f"{all_parameters()[key].group.__module__.split('.')[-1]}.py"
+    return re.search(rf"self\.{key}\b", own.read_text(encoding="utf-8")) is not None
+
+
+@EVERY
+def test_something_outside_config_reads_it(parameter: Parameter, names_read: set[str]) -> None:
+    assert parameter.key in names_read or read_in_config(parameter.key), f"{parameter.key} is a dead control"
+
+
+def test_the_docs_page_is_the_schemas() -> None:
+    assert docs.PAGE.read_text(encoding="utf-8") == docs.page(), "run python -m sd_scripts.config.docs"
