@@ -138,4 +138,5 @@ def _wanted(parameter: Parameter) -> str:
 
 
 def _near_choice(parameter: Parameter, value: object) -> str:
-    return did_you_mean(str(value), map(str, parameter.choices)) if parameter.kind == "choice" else ""
+    words = [choice for choice in parameter.choices if isinstance(choice, str)]
+    return did_you_mean(str(value), words)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from .schema import Problem
+from .schema import Notice, Problem
 
 if TYPE_CHECKING:
     from .train_config import TrainConfig
@@ -13,4 +13,31 @@ if TYPE_CHECKING:
 
 def across(config: TrainConfig) -> Iterator[Problem]:
     """Problems and notices of settings that don't go together."""
-    yield from ()
+    prediction_type = "v_prediction" if config.model.v_parameterization else "epsilon"
+    yield from config.noise.problems_with(prediction_type)
+    yield from config.loss.problems_with(prediction_type)
+    if config.method == "lora":
+        yield from _idle_parts(config)
+    yield from _stays_the_same(config)
+
+
+def _idle_parts(config: TrainConfig) -> Iterator[Problem]:
+    """Rates of parts of the network that are not trained."""
+    network, optimizer = config.network, config.optimizer
+    text_rates = [rate for rate in optimizer.text_encoder_lr if rate > 0]
+    if network.network_train_unet_only and text_rates:
+        yield Notice("text_encoder_lr", "Only the U-Net is trained, so it has no effect.")
+    if network.network_train_text_encoder_only and optimizer.unet_lr:
+        yield Notice("unet_lr", "Only the text encoder is trained, so it has no effect.")
+    if network.network_train_unet_only and optimizer.unet_lr == 0:
+        yield Problem("unet_lr", "It is 0 and network_train_unet_only is on, so nothing would be trained; change one of them.")
+    if network.network_train_text_encoder_only and optimizer.text_encoder_lr and not text_rates:
+        yield Problem(
+            "text_encoder_lr", "It is 0 and network_train_text_encoder_only is on, so nothing would be trained; change one of them."
+        )
+
+
+def _stays_the_same(config: TrainConfig) -> Iterator[Problem]:
+    """Settings whose work the engine can't do together with another's."""
+    if config.saving.resume and config.network.network_weights:
+        yield Notice("network_weights", "The state that is resumed holds the network's weights, so they have no effect.")
