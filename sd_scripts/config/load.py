@@ -82,11 +82,12 @@ def _known(flat: Mapping[str, object], strict: bool) -> tuple[dict[str, object],
         elif key in known and known[key] != value:
             problems.append(Problem(key, f"It is given twice with different values, once as {given}; keep one of them."))
         else:
-            known[key] = _present(parameters()[key], value)
+            known[key] = present(parameters()[key], value)
     return known, problems
 
 
-def _present(parameter: Parameter, value: object) -> object:
+def present(parameter: Parameter, value: object) -> object:
+    """A value as its group reads it: an empty text is "not set", the text of a choice is the choice."""
     if isinstance(value, str) and not value.strip() and (parameter.optional or parameter.kind == "list"):
         return () if parameter.kind == "list" and not parameter.optional else None
     if value is None and parameter.kind == "list" and not parameter.optional:

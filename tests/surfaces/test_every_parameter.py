@@ -70,7 +70,8 @@ def test_it_survives_toml(parameter: Parameter, tmp_path: Path) -> None:
 def test_it_is_a_flag(parameter: Parameter) -> None:
     value = another(parameter)
     words = [str(word) for word in value] if isinstance(value, list) else [str(value)]
-    assert alone(parameter.key, cli.read([f"--{parameter.key}", *words])[parameter.key]) == alone(parameter.key, value)
+    flags = cli.read([f"--{parameter.key}", *words])
+    assert alone(parameter.key, load.present(parameter, flags[parameter.key])) == alone(parameter.key, value)
 
 
 @EVERY
