@@ -1,0 +1,69 @@
+"""The rank, alpha and rate of each of the 25 blocks of a Stable Diffusion U-Net: 12 down, 1 middle, 12 up."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from torch import nn
+
+from ..config.network import DOWN, MID, UP, NetworkConfig, curve, numbers
+from .base import Size, Target
+
+
+def curve_values(name: str, base: float, count: int) -> list[float]:
+    """A named curve over `count` blocks, plus `base`: sine rises as sin(pi/2 * i/(count-1)), cosine is its mirror image."""
+    steps = [i / (count - 1) if count > 1 else 1.0 for i in range(count)]
+    shapes = {
+        "sine": [math.sin(math.pi / 2 * step) for step in steps],
+        "cosine": [math.sin(math.pi / 2 * step) for step in reversed(steps)],
+        "linear": steps,
+        "reverse_linear": steps[::-1],
+        "zeros": [0.0] * count,
+    }
+    return [value + base for value in shapes[name]]
+
+
+def _factors(text: str | None, count: int) -> list[float]:
+    if not text:
+        return [1.0] * count
+    named = curve(text)
+    return curve_values(*named, count) if named else list(numbers(text))
+
+
+def rate_factors(network: NetworkConfig) -> list[float] | None:
+    """The factor on the U-Net's rate for each block, 0 where it is not above the threshold; None where no factors are set."""
+    given = (network.down_lr_weight, network.mid_lr_weight, network.up_lr_weight)
+    if not any(given):
+        return None
+    factors = [value for text, count in zip(given, (DOWN, MID, UP), strict=True) for value in _factors(text, count)]
+    return [value if value > network.block_lr_zero_threshold else 0.0 for value in factors]
+
+
+class BlockSizes:
+    """What rank and alpha a target gets."""
+
+    def __init__(self, network: NetworkConfig) -> None:
+        self.network = network
+        self.factors = rate_factors(network)
+
+    def size_of(self, target: Target) -> Size | None:
+        """None where the target gets no module: its rank or its block's rate is 0, or 3x3 convolutions are not trained."""
+        if target.block is not None and self.factors and not self.factors[target.block]:
+            return None
+        network = self.network
+        if _is_spatial(target.module):
+            rank = _at(network.conv_block_dims, target.block, network.conv_dim or 0)
+            alpha = _at(network.conv_block_alphas, target.block, network.conv_alpha)
+        else:
+            rank = _at(network.block_dims, target.block, network.network_dim)
+            alpha = _at(network.block_alphas, target.block, network.network_alpha)
+        return Size(int(rank), alpha) if rank else None
+
+
+def _at(values: Sequence[float], block: int | None, otherwise: float) -> float:
+    return values[block] if values and block is not None else otherwise
+
+
+def _is_spatial(module: nn.Module) -> bool:
+    return isinstance(module, nn.Conv2d) and tuple(module.kernel_size) != (1, 1)

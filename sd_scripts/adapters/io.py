@@ -1,0 +1,78 @@
+"""Adapter files: written whole or not at all, and read without running anything."""
+
+from __future__ import annotations
+
+import errno
+import os
+import pickle
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ..errors import UserError
+
+DTYPES = {"float": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+
+
+def save(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str], dtype: torch.dtype | None = None) -> None:
+    """Writes `path` (.safetensors, else pickled, which holds no metadata) beside itself, flushes it and renames it.
+
+    Raises UserError where the disk is full or the place can't be written; an older file of that name then stays as it was.
+    """
+    plain = {key: value.detach().to("cpu", dtype or value.dtype).contiguous() for key, value in tensors.items()}
+    if path.suffix == ".safetensors":
+        write_whole(path, lambda temporary: save_file(plain, temporary, metadata=dict(metadata)))
+    else:
+        write_whole(path, lambda temporary: torch.save(plain, temporary))
+
+
+def write_whole(path: Path, write: Callable[[Path], None]) -> None:
+    """Calls `write` with a path beside `path`, flushes what it wrote and renames it to `path`. Raises UserError."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(temporary)
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except (OSError, RuntimeError, SafetensorError) as error:
+        temporary.unlink(missing_ok=True)
+        raise UserError(_why(path, error)) from error
+
+
+def _why(path: Path, error: Exception) -> str:
+    full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error)
+    if full:
+        return f"{path} could not be saved because the disk is full; free some space. An older file of that name is unharmed."
+    return f"{path} could not be saved ({' '.join(str(error).split())[:200]}); check that output_dir can be written."
+
+
+def load(path: Path, key: str = "network_weights") -> tuple[dict[str, Tensor], dict[str, str]]:
+    """A file's tensors and metadata. Raises UserError, naming the setting `key`, where it is missing or no adapter file."""
+    if not path.is_file():
+        raise UserError(f"{key}: There is no file {path}; check its spelling.")
+    tensors, metadata = _load_safetensors(path, key) if path.suffix == ".safetensors" else (_load_pickle(path, key), {})
+    if not any(".lora_" in name or ".hada_" in name or ".lokr_" in name or name.endswith(".alpha") for name in tensors):
+        raise UserError(f"{key}: {path} is not a network file with sd-scripts' names; choose a LoRA saved in that layout.")
+    return tensors, metadata
+
+
+def _load_safetensors(path: Path, key: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+    except (SafetensorError, OSError):
+        raise UserError(f"{key}: {path} is damaged or no safetensors file; get it again.") from None
+
+
+def _load_pickle(path: Path, key: str) -> dict[str, Tensor]:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, OSError, EOFError, RuntimeError, ValueError):
+        raise UserError(f"{key}: {path} is damaged, or holds more than weights; get it as .safetensors.") from None
+    tensors = content.get("state_dict", content) if isinstance(content, Mapping) else {}
+    return {name: value for name, value in tensors.items() if isinstance(value, Tensor)}

@@ -1,0 +1,123 @@
+"""What training asks of a model, whatever its family: the whole seam.
+
+Shapes: B batch, C channels, H and W height and width (of pixels or of latents), T tokens.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+
+    from ..config.model import ModelConfig
+    from ..config.precision import PrecisionConfig
+    from ..config.schema import Notice
+
+
+@dataclass(frozen=True)
+class Target:
+    """A layer that an adapter can reach.
+
+    name: what it is called in adapter files. part: "unet", "text_encoder" or "text_encoder_2". block: its index among the
+    blocks that can have a rank and a rate of their own (25 in Stable Diffusion), None where it lies in none.
+    stored_as_convolution: files hold its matrices as 1x1 convolutions even where the module is linear.
+    """
+
+    name: str
+    module: nn.Module
+    part: str
+    block: int | None = None
+    stored_as_convolution: bool = False
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What the network is told about the pictures."""
+
+    text_BTC: Tensor
+
+
+class Pictures(Protocol):
+    """The part of a data batch that a family reads."""
+
+    captions: list[str]
+    pixels_BCHW: Tensor | None
+    latents_BCHW: Tensor | None
+
+
+class ModelFamily(ABC):
+    """A model of one family: its networks, and how pictures and captions go through them."""
+
+    name: str
+    unet: Any
+    text_encoders: list[Any]
+    tokenizers: list[Any]
+    vae: Any
+    scaling_factor: float
+    """Latents are multiplied by this before the U-Net sees them."""
+    vae_factor: int
+    """Pixels per latent, along each side."""
+    prediction_type: str
+    """"epsilon" or "v_prediction"."""
+    noise_schedule: dict[str, Any]
+    """Arguments that make a diffusers scheduler the one that the model was trained with."""
+    compute_dtype: torch.dtype
+    notices: list[Notice]
+    """What should be said about how it was loaded."""
+    vae_batch_size: int | None = None
+    """How many pictures the VAE takes at once, where that is limited."""
+
+    @classmethod
+    @abstractmethod
+    def load(cls, model: ModelConfig, precision: PrecisionConfig) -> ModelFamily:
+        """See `load_family`."""
+
+    @abstractmethod
+    def encode_images(self, pixels_BCHW: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Pictures (-1..1) -> unscaled latents, drawn from the VAE's distribution with `generator` (its mean without one)."""
+
+    @abstractmethod
+    def condition(self, captions: Pictures | Sequence[str]) -> Condition:
+        """What the captions say to the network."""
+
+    @abstractmethod
+    def predict(self, noisy_BCHW: Tensor, t_B: Tensor, condition: Condition) -> Tensor:
+        """The network's prediction (of noise or velocity) for scaled noisy latents at timesteps 0..999."""
+
+    @abstractmethod
+    def adapter_targets(self, conv: bool) -> list[Target]:
+        """The layers that adapters reach; with `conv` the 3x3 convolutions and what stands between them too."""
+
+    @abstractmethod
+    def pipeline(self, scheduler: Any) -> DiffusionPipeline:
+        """A pipeline that draws with these very networks."""
+
+    def latents(self, batch: Pictures, generator: torch.Generator | None = None) -> Tensor:
+        """Scaled latents of a batch: the cached ones, or its pictures encoded."""
+        if batch.latents_BCHW is not None:
+            latents_BCHW = batch.latents_BCHW.to(self.device)
+        elif batch.pixels_BCHW is not None:
+            latents_BCHW = self.encode_images(batch.pixels_BCHW, generator)
+        else:
+            raise ValueError("a batch has neither pictures nor latents")
+        return latents_BCHW.float() * self.scaling_factor
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.unet.parameters()).device
+
+    @property
+    def networks(self) -> Iterable[nn.Module]:
+        return [self.unet, *self.text_encoders, self.vae]
+
+    def to(self, device: torch.device | str) -> ModelFamily:
+        for network in self.networks:
+            network.to(device)
+        return self

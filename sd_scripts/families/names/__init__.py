@@ -1,0 +1,1 @@
+"""Tables of names: how the same tensors are called in other programs' files."""
