@@ -59,7 +59,8 @@ class RunStore:
         with self._lock:
             run_id = self._free_name(name)
             folder = RunFolder(self.root / run_id).create()
-        write_whole(folder.config, toml.write_flat({**settings, "run_dir": str(folder.path)}))
+        written = {key: "" if value is None else value for key, value in settings.items()}  # TOML has no "not set"
+        write_whole(folder.config, toml.write_flat({**written, "run_dir": str(folder.path)}))
         return run_id
 
     def _free_name(self, name: str) -> str:

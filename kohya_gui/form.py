@@ -1,0 +1,72 @@
+"""Parameter -> widget. A new parameter gets its widget from its declaration; nothing here knows a single one by name."""
+
+from __future__ import annotations
+
+from math import floor, log10
+from typing import Any
+
+import gradio as gr
+from gradio.components import Component
+from sd_scripts.config.schema import Parameter
+
+from .values import NO, NOT_SET, YES, is_checkbox, is_number, shown
+
+
+def widget(parameter: Parameter, value: object) -> Component:
+    """The component that edits the parameter, holding `value` (as the schema has it)."""
+    common: dict[str, Any] = {
+        "value": shown(parameter, value),
+        "label": parameter.label,
+        "info": hint(parameter),
+        "elem_id": f"p-{parameter.key}",
+        "interactive": True,
+        "elem_classes": ["wide"] if is_wide(parameter) else None,
+    }
+    if is_checkbox(parameter):
+        return gr.Checkbox(**common)
+    if is_number(parameter):
+        return gr.Number(**common, step=_step(parameter), placeholder=_placeholder(parameter))
+    if parameter.kind in ("choice", "bool"):
+        return gr.Dropdown(**common, choices=_choices(parameter), filterable=len(parameter.choices) > 8)
+    if parameter.ui.choices:
+        return gr.Dropdown(**common, choices=list(parameter.ui.choices), allow_custom_value=True)
+    return gr.Textbox(
+        **common,
+        type="password" if parameter.kind == "secret" else "text",
+        lines=parameter.ui.lines,
+        max_lines=max(parameter.ui.lines, 12) if is_multiline(parameter) else 1,
+        placeholder=_placeholder(parameter),
+    )
+
+
+def is_multiline(parameter: Parameter) -> bool:
+    return parameter.ui.lines > 1 or parameter.kind == "list"
+
+
+def is_wide(parameter: Parameter) -> bool:
+    return parameter.ui.lines > 1 or parameter.ui.kind in ("file", "folder") or parameter.kind == "list"
+
+
+def hint(parameter: Parameter) -> str:
+    """The help, and the key, which the page shows on demand."""
+    return f"{' '.join(parameter.help.split())} `{parameter.key}`".lstrip()
+
+
+def _placeholder(parameter: Parameter) -> str | None:
+    if parameter.kind == "list":
+        return "one a line" if parameter.ui.lines > 1 else None
+    return "not set" if parameter.optional else None
+
+
+def _step(parameter: Parameter) -> float:
+    """How much an arrow key changes: what is declared, or one in the first digit of the default."""
+    if parameter.ui.step is not None:
+        return parameter.ui.step
+    if parameter.kind == "int":
+        return 1
+    return 10.0 ** floor(log10(abs(parameter.default))) if parameter.default else 0.1
+
+
+def _choices(parameter: Parameter) -> list[tuple[str, Any]]:
+    named = [(str(choice), choice) for choice in parameter.choices] if parameter.choices else [("yes", YES), ("no", NO)]
+    return [("not set", NOT_SET), *named] if parameter.optional else named

@@ -1,0 +1,89 @@
+"""Problems, notices and the plan as the page shows them: HTML in which everything from outside is escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from typing import Any
+
+from sd_scripts.config import load
+from sd_scripts.config.schema import Problem
+
+
+def problem_list(problems: Sequence[Problem]) -> str:
+    """What stops the run first; each entry leads to its field."""
+    ordered = sorted(problems, key=lambda problem: not problem.stops)
+    if not ordered:
+        return ""
+    stopping = sum(problem.stops for problem in problems)
+    title = f"{stopping} to put right before the start" if stopping else "Worth knowing"
+    return f'<section class="notes" role="status"><h3>{title}</h3><ul>{"".join(map(_entry, ordered))}</ul></section>'
+
+
+def _entry(problem: Problem) -> str:
+    parameter = load.parameters().get(problem.key)
+    name = escape(parameter.label if parameter else problem.key)
+    link = f'<a href="#p-{escape(problem.key)}" data-key="{escape(problem.key)}" data-group="{parameter.attribute}">{name}</a>' if parameter else name
+    kind = "problem" if problem.stops else "notice"
+    return f'<li class="{kind}">{link}{" " if name else ""}<span>{escape(problem.message)}</span></li>'
+
+
+def sentence(text: str, kind: str = "problem") -> str:
+    return f'<section class="notes" role="status"><ul><li class="{kind}"><span>{escape(text)}</span></li></ul></section>'
+
+
+def stylesheet(hidden: Iterable[str], empty: Iterable[str], shortened: Iterable[str], problems: Sequence[Problem]) -> str:
+    """Hides what has no effect and marks the fields of problems. One sheet is far lighter than an update of every widget."""
+    gone = [*(f"#p-{key}" for key in hidden), *(f"#g-{name}" for name in empty), *(f"#more-{name}" for name in shortened)]
+    rules = [f"{', '.join(sorted(gone))} {{ display: none !important }}"] if gone else []
+    first: dict[str, Problem] = {}
+    for problem in sorted(problems, key=lambda problem: not problem.stops):
+        if problem.key in load.parameters():
+            first.setdefault(problem.key, problem)
+    rules += [_mark(problem) for problem in first.values()]
+    return f"<style>{' '.join(rules)}</style>"
+
+
+def _mark(problem: Problem) -> str:
+    colour = "var(--bad)" if problem.stops else "var(--warn)"
+    return (
+        f"#p-{problem.key} {{ --field-edge: {colour} }} "
+        f'#p-{problem.key}::after {{ content: "{_css_text(problem.message)}"; color: {colour} }}'
+    )
+
+
+def _css_text(text: str) -> str:
+    """As a CSS string: every character that could end it is written as its number."""
+    return "".join(c if c.isalnum() or c in " .,:;()_-+=%!?" else f"\\{ord(c):x} " for c in text)
+
+
+def plan_card(plan: Any) -> str:
+    """Images, steps and the sum that leads to them."""
+    facts = {
+        "steps": plan.total_steps, "images": plan.num_train_images, "epochs": plan.epochs, "warm-up steps": plan.warmup_steps,
+        "regularization images": plan.num_reg_images,
+    }  # fmt: skip
+    return (
+        '<section class="plan" aria-label="Plan"><dl>'
+        + "".join(_fact(name, value) for name, value in facts.items() if value)
+        + f"</dl><p>{escape(plan.sum_text)}</p>{_buckets(plan)}</section>"
+    )
+
+
+def _fact(name: str, value: object) -> str:
+    number = f"{value:,}" if isinstance(value, int) else escape(str(value))
+    return f"<div><dt>{name}</dt><dd>{number}</dd></div>"
+
+
+def _buckets(plan: Any) -> str:
+    rows = "".join(
+        f"<tr><td>{width} × {height}</td><td>{count}</td><td>{dataset.batch_size}</td></tr>"
+        for dataset in plan.datasets
+        for (width, height), count in _sizes(dataset)
+    )
+    return f"<details><summary>Sizes</summary><table><tr><th>pixels</th><th>images</th><th>batch</th></tr>{rows}</table></details>" if rows else ""
+
+
+def _sizes(dataset: Any) -> list[tuple[tuple[int, int], int]]:
+    buckets = dataset.buckets
+    return sorted(buckets.items()) if isinstance(buckets, Mapping) else [((b.width, b.height), b.count) for b in buckets]

@@ -1,0 +1,51 @@
+// What concerns the page as a whole: keys on demand, light and dark, and the way from a problem to its field.
+(() => {
+  const remember = (name, value) => { try { localStorage.setItem(name, value) } catch { /* private window */ } }
+  const recall = (name) => { try { return localStorage.getItem(name) } catch { return null } }
+
+  const toggles = {
+    "toggle-keys": { name: "kohya-gui-keys", apply: (on) => document.body.classList.toggle("show-keys", on), initial: () => false },
+    "toggle-dark": {
+      name: "kohya-gui-dark",
+      apply: (on) => { document.body.classList.toggle("dark", on); document.dispatchEvent(new Event("colours")) },
+      initial: () => matchMedia("(prefers-color-scheme: dark)").matches,
+    },
+  }
+  const state = (toggle) => { const kept = recall(toggle.name); return kept === null ? toggle.initial() : kept === "1" }
+  const show = (id) => {
+    const on = state(toggles[id])
+    toggles[id].apply(on)
+    document.getElementById(id)?.setAttribute("aria-pressed", String(on))
+  }
+
+  function goToField(link) {
+    const { key, group } = link.dataset
+    const field = () => document.getElementById(`p-${key}`)
+    if (!field()) document.querySelector(`#more-${group} > button`)?.click()
+    let tries = 20
+    const reach = () => {
+      const found = field()
+      if (!found) return tries-- && setTimeout(reach, 50)
+      found.scrollIntoView({ behavior: "smooth", block: "center" })
+      found.querySelector("input, textarea, select")?.focus({ preventScroll: true })
+    }
+    reach()
+  }
+
+  document.addEventListener("click", (event) => {
+    const toggle = event.target.closest?.("#toggle-keys, #toggle-dark")
+    if (toggle) {
+      remember(toggles[toggle.id].name, state(toggles[toggle.id]) ? "0" : "1")
+      return show(toggle.id)
+    }
+    const link = event.target.closest?.("a[data-key]")
+    if (link) { event.preventDefault(); goToField(link) }
+  })
+
+  const waiting = new MutationObserver(() => {
+    if (!document.getElementById("toggle-dark")) return
+    waiting.disconnect()
+    Object.keys(toggles).forEach(show)
+  })
+  waiting.observe(document.documentElement, { childList: true, subtree: true })
+})()
