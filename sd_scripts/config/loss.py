@@ -29,10 +29,14 @@ class LossConfig(Group):
     """Let timesteps with little noise count less, so that training is steadier and quicker (Min-SNR). 5 is usual,
     lower is stronger; 0 turns it off."""
 
-    scale_v_pred_loss_like_noise_pred: Annotated[bool, AppliesTo(families=DDPM), Ui(label="Scale v-prediction loss")] = False
+    scale_v_pred_loss_like_noise_pred: Annotated[
+        bool, AppliesTo(families=DDPM), Ui(label="Scale v-prediction loss")
+    ] = False
     """Let the timesteps of a model with v-prediction count as they do in a model that predicts noise."""
 
-    v_pred_like_loss: Annotated[float, Ge(0), Le(1), AppliesTo(families=DDPM), Ui(step=0.01, label="V-prediction-like loss")] = 0.0
+    v_pred_like_loss: Annotated[
+        float, Ge(0), Le(1), AppliesTo(families=DDPM), Ui(step=0.01, label="V-prediction-like loss")
+    ] = 0.0
     """Add this share of a loss weighted like v-prediction, so that coarse shapes count more. 0.1 is usual; 0 turns it
     off."""
 
@@ -50,9 +54,13 @@ class LossConfig(Group):
         is_huber = self.loss_type in ("huber", "smooth_l1")
         for key in ("huber_schedule", "huber_c", "huber_scale"):
             if not is_huber and getattr(self, key) != type(self).model_fields[key].default:
-                yield Notice(key, f"It belongs to the losses huber and smooth_l1, so it has no effect on {self.loss_type}.")
+                yield Notice(
+                    key, f"It belongs to the losses huber and smooth_l1, so it has no effect on {self.loss_type}."
+                )
         if is_huber and self.huber_schedule == "snr" and self.huber_scale != 1:
-            yield Notice("huber_scale", "The schedule snr knows no scale, so it has no effect; take constant or exponential.")
+            yield Notice(
+                "huber_scale", "The schedule snr knows no scale, so it has no effect; take constant or exponential."
+            )
 
     def problems_with(self, prediction_type: str) -> Iterator[Problem]:
         """What does not go with a model that predicts the noise ("epsilon") or the velocity ("v_prediction")."""

@@ -30,7 +30,9 @@ class NoiseConfig(Group):
     """How much weaker each coarser octave of the multires noise is. 0.1 to 0.3 suits small data sets, 0.8 large ones;
     0 leaves only the first octave."""
 
-    ip_noise_gamma: Annotated[float, Ge(0), Le(1), AppliesTo(families=DDPM), Ui(step=0.01, label="Input perturbation gamma")] = 0.0
+    ip_noise_gamma: Annotated[
+        float, Ge(0), Le(1), AppliesTo(families=DDPM), Ui(step=0.01, label="Input perturbation gamma")
+    ] = 0.0
     """Disturb the noisy input, but not the target, by this much more noise, as the model's own errors will when it
     draws. 0.1 is usual; 0 turns it off."""
 
@@ -52,7 +54,10 @@ class NoiseConfig(Group):
 
     def relations(self) -> Iterator[Problem]:
         if self.min_timestep >= self.max_timestep:
-            yield Problem("min_timestep", f"It is {self.min_timestep}; it must be below max_timestep, which is {self.max_timestep}.")
+            yield Problem(
+                "min_timestep",
+                f"It is {self.min_timestep}; it must be below max_timestep, which is {self.max_timestep}.",
+            )
         if self.adaptive_noise_scale and not self.noise_offset:
             yield Notice("adaptive_noise_scale", "It scales the noise offset, which is 0, so it has no effect.")
         if self.noise_offset_random_strength and not self.noise_offset:
@@ -60,10 +65,14 @@ class NoiseConfig(Group):
         if self.ip_noise_gamma_random_strength and not self.ip_noise_gamma:
             yield Notice("ip_noise_gamma_random_strength", "It varies ip_noise_gamma, which is 0, so it has no effect.")
         if self.multires_noise_discount != 0.3 and not self.multires_noise_iterations:
-            yield Notice("multires_noise_discount", "It belongs to multires_noise_iterations, which is 0, so it has no effect.")
+            yield Notice(
+                "multires_noise_discount", "It belongs to multires_noise_iterations, which is 0, so it has no effect."
+            )
 
     def problems_with(self, prediction_type: str) -> Iterator[Problem]:
         """What does not go with a model that predicts the noise ("epsilon") or the velocity ("v_prediction")."""
         if self.zero_terminal_snr and prediction_type == "epsilon":
-            message = "A model that predicts noise learns nothing at a step without signal; use it with v_parameterization."
+            message = (
+                "A model that predicts noise learns nothing at a step without signal; use it with v_parameterization."
+            )
             yield Notice("zero_terminal_snr", message)

@@ -93,8 +93,10 @@ def _steps(value: object) -> object:
     except ValueError:
         number = -1.0
     is_whole, is_percent = number.is_integer(), text.endswith("%")
-    if isinstance(value, bool) or number < 0 or (is_percent and number > 100) or (not is_percent and not is_whole and number >= 1):
-        raise ValueError(f"{value!r} is not a number of steps like 100, a share of the run below 1 like 0.1, or a percentage like 10%.")
+    is_in_range = 0 <= number <= 100 if is_percent else 0 <= number < 1 or (number > 0 and is_whole)
+    if isinstance(value, bool) or not is_in_range:
+        wanted = "a number of steps like 100, a share of the run below 1 like 0.1, or a percentage like 10%"
+        raise ValueError(f"{value!r} is not {wanted}.")
     if is_percent:
         return f"{number:g}%"
     return int(number) if is_whole else number
@@ -115,7 +117,9 @@ class OptimizerConfig(Group):
     title: ClassVar[str] = "Optimizer"
 
     optimizer_type: Annotated[
-        str, Aliases("optimizer"), Ui(label="Optimizer", basic=True, choices=(*OPTIMIZERS, *OTHER_OPTIMIZERS, *TORCH_OPTIMIZERS))
+        str,
+        Aliases("optimizer"),
+        Ui(label="Optimizer", basic=True, choices=(*OPTIMIZERS, *OTHER_OPTIMIZERS, *TORCH_OPTIMIZERS)),
     ] = "AdamW"
     """What turns gradients into changes. AdamW is the safe choice and AdamW8bit the same in less memory; Prodigy and
     DAdaptation find the learning rate themselves. Any class of torch.optim, or module.Class, works too."""
@@ -160,11 +164,15 @@ class OptimizerConfig(Group):
     lr_scheduler_timescale: Annotated[int | None, Ge(1), Ui(label="Learning rate time scale")] = None
     """After how many steps inverse_sqrt is down to about 70%. Empty takes the warm-up steps, or 10000 without any."""
 
-    lr_scheduler_min_lr_ratio: Annotated[float | None, Ge(0), Le(1), Ui(label="Smallest learning rate ratio", step=0.01)] = None
+    lr_scheduler_min_lr_ratio: Annotated[
+        float | None, Ge(0), Le(1), Ui(label="Smallest learning rate ratio", step=0.01)
+    ] = None
     """The share of the learning rate at which cosine_with_min_lr, cosine_warmup_with_min_lr and warmup_stable_decay
     end. Empty is 0."""
 
-    lr_scheduler_type: Annotated[str, Ui(label="Learning rate schedule class", choices=("CosineAnnealingLR", "OneCycleLR"))] = ""
+    lr_scheduler_type: Annotated[
+        str, Ui(label="Learning rate schedule class", choices=("CosineAnnealingLR", "OneCycleLR"))
+    ] = ""
     """A class of torch.optim.lr_scheduler, or any module.Class, that takes the place of lr_scheduler. Empty uses
     lr_scheduler."""
 
@@ -209,14 +217,21 @@ class OptimizerConfig(Group):
     def _rate_problems(self) -> Iterator[Problem]:
         rates = self._rates()
         if any(rate < 0 for rate in rates):
-            yield Problem("text_encoder_lr", "A learning rate can't be negative; use 0 to leave the text encoder as it is.")
+            yield Problem(
+                "text_encoder_lr", "A learning rate can't be negative; use 0 to leave the text encoder as it is."
+            )
         if not any(rates):
             yield Problem("learning_rate", "All learning rates are 0, so nothing would be trained; raise one of them.")
         if self.finds_its_rate and len({rate for rate in rates if rate}) > 1:
-            message = f"{self.optimizer_type} finds one rate for everything; give all parts the same learning rate, or 0."
+            message = (
+                f"{self.optimizer_type} finds one rate for everything; give all parts the same learning rate, or 0."
+            )
             yield Problem("optimizer_type", message)
         if self.finds_its_rate and 0 < max(rates) <= 0.1:
-            message = f"{self.optimizer_type} takes it as a factor on the rate it finds, and {max(rates):g} is very little; 1 is usual."
+            message = (
+                f"{self.optimizer_type} takes it as a factor on the rate it finds, and {max(rates):g} is very "
+                f"little; 1 is usual."
+            )
             yield Notice("learning_rate", message)
 
     def _adafactor_problems(self) -> Iterator[Problem]:
@@ -225,25 +240,40 @@ class OptimizerConfig(Group):
             if self.lr_scheduler not in ("constant", "adafactor"):
                 yield Notice("lr_scheduler", "AdaFactor with relative_step finds its own course, so it has no effect.")
             if rates_given:
-                message = "AdaFactor with relative_step finds one rate for everything, so rates of single parts only say whether they are trained."
+                message = (
+                    "AdaFactor with relative_step finds one rate for everything, so rates of single parts only "
+                    "say whether they are trained."
+                )
                 yield Notice("learning_rate", message)
         elif self.lr_scheduler == "adafactor":
-            message = "The schedule adafactor shows the rate AdaFactor finds with relative_step=True; choose that optimizer or another schedule."
+            message = (
+                "The schedule adafactor shows the rate AdaFactor finds with relative_step=True; choose that "
+                "optimizer or another schedule."
+            )
             yield Problem("lr_scheduler", message)
 
     def _schedule_problems(self) -> Iterator[Problem]:
         has_warmup = self.lr_warmup_steps not in (0, "0%")
         if self.is_schedule_free:
             if self.lr_scheduler != "constant" or self.lr_scheduler_type or has_warmup:
-                message = f"{self.optimizer_type} needs no schedule, so it has no effect; for a warm-up write warmup_steps=100 in optimizer_args."
+                message = (
+                    f"{self.optimizer_type} needs no schedule, so it has no effect; for a warm-up write "
+                    f"warmup_steps=100 in optimizer_args."
+                )
                 yield Notice("lr_scheduler", message)
         elif self.lr_scheduler_type:
             if self.lr_scheduler != "constant" or has_warmup:
-                yield Notice("lr_scheduler_type", f"{self.lr_scheduler_type} takes the place of lr_scheduler and of its warm-up.")
+                yield Notice(
+                    "lr_scheduler_type", f"{self.lr_scheduler_type} takes the place of lr_scheduler and of its warm-up."
+                )
         elif self.lr_scheduler == "constant" and has_warmup and not self.is_relative_step:
-            yield Notice("lr_warmup_steps", "The schedule constant is used with this warm-up, as constant_with_warmup is.")
+            yield Notice(
+                "lr_warmup_steps", "The schedule constant is used with this warm-up, as constant_with_warmup is."
+            )
         if self.lr_scheduler_type.rsplit(".", 1)[-1] == "ReduceLROnPlateau":
-            message = "ReduceLROnPlateau waits for a measured loss that training does not give it; choose another schedule."
+            message = (
+                "ReduceLROnPlateau waits for a measured loss that training does not give it; choose another schedule."
+            )
             yield Problem("lr_scheduler_type", message)
         if self.lr_scheduler == "piecewise_constant" and not self.lr_scheduler_type:
             yield from self._piecewise_problems()
@@ -281,5 +311,6 @@ def step_rules(rules: object) -> list[tuple[int | None, float]]:
         return [*pairs, (None, float(last))]
     except ValueError:
         raise ValueError(
-            'piecewise_constant needs step_rules="1:100,0.1:200,0.01": a factor and the step until which it holds, then the last factor.'
+            'piecewise_constant needs step_rules="1:100,0.1:200,0.01": a factor and the step until which it '
+            "holds, then the last factor."
         ) from None

@@ -34,9 +34,7 @@ class Objective:
     Raises ConfigError when a weight does not go with the prediction type.
     """
 
-    def __init__(
-        self, noise: NoiseConfig, loss: LossConfig, alphas_cumprod_T: Tensor, prediction_type: str
-    ) -> None:
+    def __init__(self, noise: NoiseConfig, loss: LossConfig, alphas_cumprod_T: Tensor, prediction_type: str) -> None:
         if problems := list(loss.problems_with(prediction_type)):
             raise ConfigError(problems)
         self.noise_config, self.loss_config, self.prediction_type = noise, loss, prediction_type
@@ -46,9 +44,7 @@ class Objective:
         self._weights_T = weighting.table(original_T, loss, prediction_type == "v_prediction")
         self._widths_T = errors.width_table(loss, self._alphas_cumprod_T)
 
-    def disturb(
-        self, latents_BCHW: Tensor, generator: torch.Generator, timesteps_B: Tensor | None = None
-    ) -> Noisy:
+    def disturb(self, latents_BCHW: Tensor, generator: torch.Generator, timesteps_B: Tensor | None = None) -> Noisy:
         """Noise these scaled latents at timesteps drawn by `generator` (a CPU one), or at the given ones."""
         self._move(latents_BCHW.device)
         noise_BCHW = sample_noise(latents_BCHW, self.noise_config, generator)
@@ -92,4 +88,3 @@ class Objective:
         self._alphas_cumprod_T = self._alphas_cumprod_T.to(device)
         self._weights_T = None if self._weights_T is None else self._weights_T.to(device)
         self._widths_T = None if self._widths_T is None else self._widths_T.to(device)
-

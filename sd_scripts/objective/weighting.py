@@ -14,7 +14,7 @@ from ..config.loss import LossConfig
 from .timesteps import snr
 
 LARGEST_SNR = 1000.0
-"""The first steps of a schedule carry almost no noise; their SNR is cut here, so that no weight vanishes or explodes."""
+"""The first steps of a schedule carry almost no noise; their SNR is cut here, so that no weight vanishes."""
 
 
 def min_snr(snr_T: Tensor, gamma: float, is_v: bool) -> Tensor:

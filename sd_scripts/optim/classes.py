@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-import importlib
+import importlib.util
 import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,7 +11,11 @@ from typing import Any
 from ..config.schema import Problem
 from ..errors import ConfigError
 
-PACKAGES = {"lion_pytorch": "lion-pytorch", "pytorch_optimizer": "pytorch-optimizer", "prodigyplus": "prodigy-plus-schedule-free"}
+PACKAGES = {
+    "lion_pytorch": "lion-pytorch",
+    "pytorch_optimizer": "pytorch-optimizer",
+    "prodigyplus": "prodigy-plus-schedule-free",
+}
 """Where the name to install differs from the name to import."""
 
 
@@ -52,7 +56,9 @@ def check_arguments(key: str, kind: type[Any], given: Mapping[str, Any], ours: S
             near = difflib.get_close_matches(name, free, n=1)
             hint = f" Did you mean {near[0]}?" if near else ""
             raise _error(key, f"{kind.__name__} has no argument {name}; it has {', '.join(free)}.{hint}")
-    lacking = [name for name in free if signature.parameters[name].default is inspect.Parameter.empty and name not in given]
+    lacking = [
+        name for name in free if signature.parameters[name].default is inspect.Parameter.empty and name not in given
+    ]
     if lacking:
         raise _error(key, f"{kind.__name__} needs {' and '.join(lacking)}; add {lacking[0]}=... here.{note}")
 

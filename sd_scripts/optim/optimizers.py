@@ -69,7 +69,9 @@ def create(groups: Iterable[Mapping[str, Any]], config: OptimizerConfig) -> Opti
     """
     groups = [dict(group) for group in groups]
     if not groups:
-        raise ConfigError([Problem("learning_rate", "There is nothing to train; give some part a learning rate above 0.")])
+        raise ConfigError(
+            [Problem("learning_rate", "There is nothing to train; give some part a learning rate above 0.")]
+        )
     kind, arguments = resolve(config)
     if config.is_relative_step:
         return classes.make("optimizer_args", kind, [_without_rate(group) for group in groups], lr=None, **arguments)
@@ -112,5 +114,8 @@ def _check_equal_rates(groups: list[dict[str, Any]], config: OptimizerConfig) ->
     rates = sorted({group.get("lr", config.learning_rate) for group in groups} - {0.0})
     if len(rates) > 1:
         listed = " and ".join(f"{rate:g}" for rate in rates)
-        message = f"{config.optimizer_type} finds one rate for everything, but the parts have {listed}; give all the same, without block weights or LoRA+ ratios."
+        message = (
+            f"{config.optimizer_type} finds one rate for everything, but the parts have {listed}; give all the "
+            f"same, without block weights or LoRA+ ratios."
+        )
         raise ConfigError([Problem("optimizer_type", message)])

@@ -91,7 +91,11 @@ def warmup_stable_decay(course: Course, step: int) -> float:
     begin = course.total - course.decay
     if step < begin:
         return 1.0
-    return _above(course.lowest, _half_waves(course.cycles * (step - begin) / max(1, course.decay))) if step < course.total else course.lowest
+    return (
+        _above(course.lowest, _half_waves(course.cycles * (step - begin) / max(1, course.decay)))
+        if step < course.total
+        else course.lowest
+    )
 
 
 def piecewise_constant(course: Course, step: int) -> float:
@@ -143,7 +147,11 @@ def factor(config: OptimizerConfig, total_steps: int, warmup_steps: int) -> Call
 
 
 def _course(config: OptimizerConfig, total_steps: int, warmup_steps: int) -> Course:
-    rules = step_rules(read_arguments(config.lr_scheduler_args)["step_rules"]) if config.lr_scheduler == "piecewise_constant" else []
+    rules = (
+        step_rules(read_arguments(config.lr_scheduler_args)["step_rules"])
+        if config.lr_scheduler == "piecewise_constant"
+        else []
+    )
     return Course(
         total=total_steps,
         warmup=warmup_steps,
@@ -177,5 +185,7 @@ def _create_class(optimizer: Optimizer, config: OptimizerConfig, total_steps: in
     name = config.lr_scheduler_type
     kind = classes.find("lr_scheduler_type", name if "." in name else f"torch.optim.lr_scheduler.{name}")
     arguments = read_arguments(config.lr_scheduler_args)
-    classes.check_arguments("lr_scheduler_args", kind, arguments, ("self", "optimizer"), f" The run has {total_steps} steps.")
+    classes.check_arguments(
+        "lr_scheduler_args", kind, arguments, ("self", "optimizer"), f" The run has {total_steps} steps."
+    )
     return classes.make("lr_scheduler_args", kind, optimizer, **arguments)

@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+from torch.nn import functional
+
 from sd_scripts.config.noise import NoiseConfig
 from sd_scripts.objective.noise import add_noise, perturb, sample_noise, sample_strength
-from torch.nn import functional
 
 SHAPE = (3, 4, 16, 12)
 LATENTS = torch.full(SHAPE, -0.5)

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from sd_scripts.config.loss import LossConfig
 from sd_scripts.config.noise import NoiseConfig
 from sd_scripts.errors import ConfigError
@@ -23,7 +24,10 @@ def disturb(made: Objective, timesteps=None) -> Noisy:
 
 def test_noise_is_drawn_before_timesteps_and_both_from_the_generator_alone():
     generator = torch.Generator().manual_seed(11)
-    noise, timesteps = torch.randn(LATENTS.shape, generator=generator), torch.randint(0, 1000, (5,), generator=generator)
+    noise, timesteps = (
+        torch.randn(LATENTS.shape, generator=generator),
+        torch.randint(0, 1000, (5,), generator=generator),
+    )
     torch.manual_seed(99)
     noisy = disturb(objective())
     assert torch.equal(noisy.noise_BCHW, noise)
@@ -147,7 +151,8 @@ def test_half_precision_predictions_are_judged_in_full_precision():
     [
         (
             "epsilon", dict(scale_v_pred_loss_like_noise_pred=True),
-            "scale_v_pred_loss_like_noise_pred: It is for models with v-prediction; turn it off, or turn v_parameterization on.",
+            "scale_v_pred_loss_like_noise_pred: It is for models with v-prediction; turn it off, or turn "
+            "v_parameterization on.",
         ),
         (
             "v_prediction", dict(v_pred_like_loss=0.1),

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+
 from sd_scripts.objective.timesteps import sample_timesteps, snr, zero_terminal_snr
 
 ROOTS = [math.sqrt(0.00085) + i / 999 * (math.sqrt(0.012) - math.sqrt(0.00085)) for i in range(1000)]

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+
 from sd_scripts.config.loss import LossConfig
 from sd_scripts.objective import weighting
 
