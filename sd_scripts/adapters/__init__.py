@@ -11,7 +11,7 @@ from ..errors import UserError
 from .base import AdapterModule, Size, Target
 from .blocks import BlockSizes
 from .lora import Lora
-from .set import AdapterSet, by_module
+from .adapter_set import AdapterSet, by_module
 
 KINDS: dict[str, type[AdapterModule]] = {"lora": Lora}
 

@@ -1,0 +1,164 @@
+"""Training an adapter beside a frozen model."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from .. import adapters
+from ..adapters import io, metadata, modelspec
+from ..adapters.facts import TrainingFacts
+from ..adapters.hashes import tensor_hashes
+from ..config.load import to_flat
+from ..config.network import NetworkConfig, rates
+from ..config.schema import Notice
+from ..errors import UserError
+
+if TYPE_CHECKING:
+    from ..config.train_config import TrainConfig
+    from ..families.base import ModelFamily
+
+PROGRAM = "sd_scripts 1"
+
+
+class Place(Protocol):
+    """Where the training stands when a file is saved."""
+
+    step: int
+
+    @property
+    def epoch_under_way(self) -> int: ...
+
+
+class AdapterMethod:
+    """The adapters that the settings ask for, attached to the family's model.
+
+    Merges base_weights into the model and reads network_weights first. Raises UserError where nothing is left to train or a
+    file does not fit. `facts` is for the file's metadata: whoever builds the training fills it in.
+    """
+
+    def __init__(self, config: TrainConfig, family: ModelFamily, seed: int = 0) -> None:
+        self.config, self.family = config, family
+        self.network = config.network.resolved()
+        self.facts = TrainingFacts(seed=seed)
+        self.notices: list[Notice] = []
+        self.rates = rates(self.network, config.optimizer)
+        self.notices += part_notices(self.rates, self.network)
+        self._merge_base_weights()
+        self.adapters = self._made(seed)
+        self.adapters.to(_weight_dtype(config))
+        self.adapters.attach()
+
+    def _merge_base_weights(self) -> None:
+        targets = self.family.adapter_targets(conv=True)
+        factors = self.network.base_weights_multiplier or (1.0,) * len(self.network.base_weights)
+        for name, factor in zip(self.network.base_weights, factors, strict=True):
+            tensors, _ = io.load(Path(name), "base_weights")
+            missing = adapters.merge(tensors, targets, factor)
+            if missing:
+                self.notices.append(Notice("base_weights", f"{name} has {len(missing)} modules that this model does not have, such as {missing[0]}."))
+
+    def _made(self, seed: int) -> adapters.AdapterSet:
+        network = self.network
+        tensors = io.load(Path(network.network_weights), "network_weights")[0] if network.network_weights else None
+        parts = {part for part, rate in self.rates.items() if rate}
+        wanted = tensors if network.dim_from_weights else None
+        conv = network.trains_convolutions or network.dim_from_weights
+        made = adapters.create(network, self.family.adapter_targets(conv), seed=seed, parts=parts, weights=wanted)
+        if not made.modules:
+            raise UserError("There is nothing to train: every rate or rank is 0; give the U-Net or the text encoder a learning rate.")
+        if tensors is not None:
+            left = made.load_state_dict(tensors, f"network_weights: {network.network_weights}")
+            if left:
+                self.notices.append(Notice("network_weights", f"{len(left)} of its modules are not trained here and left out, such as {left[0]}."))
+        return made
+
+    def trainable_groups(self) -> list[dict[str, Any]]:
+        """For the optimizer: {"name", "params", "lr"}."""
+        return self.adapters.parameter_groups(self.rates)
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """Those that are still trained."""
+        return (parameter for parameter in self.adapters.modules.parameters() if parameter.requires_grad)
+
+    @property
+    def trains_text_encoder(self) -> bool:
+        """Whether what captions turn into can change during the training."""
+        return any(part.startswith("text_encoder") for part in self.adapters.train_parts)
+
+    def stop_text_encoder(self) -> None:
+        """From now on the text encoder's adapters stay as they are; they keep their place in the file."""
+        for name, module in self.adapters.modules.items():
+            if self.adapters.targets[name].part != "unet":
+                module.requires_grad_(False)
+                module.zero_grad(set_to_none=True)
+
+    def train_mode(self) -> None:
+        """Dropout acts, and the frozen networks may recompute what they did not keep."""
+        self._set_mode(True)
+
+    def eval_mode(self) -> None:
+        self._set_mode(False)
+
+    def _set_mode(self, training: bool) -> None:
+        self.adapters.train(training)
+        self.family.unet.train(training)
+        for text_encoder in self.family.text_encoders:
+            text_encoder.train(training and self.trains_text_encoder)
+
+    def to(self, device: torch.device | str) -> AdapterMethod:
+        self.adapters.to(device)
+        return self
+
+    def after_step(self) -> dict[str, Tensor]:
+        """What follows a change of the weights; figures for the log, which stay on the device."""
+        limit = self.network.scale_weight_norms
+        return self.adapters.limit_norms(limit) if limit else {}
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return self.adapters.state_dict()
+
+    def load_state_dict(self, tensors: Mapping[str, Tensor]) -> None:
+        """Raises KeyError or UserError where the tensors are not those of these very adapters."""
+        differing = set(tensors) ^ set(self.adapters.state_dict())
+        if differing:
+            raise KeyError(f"{len(differing)} tensors are not in both, such as {min(differing)}")
+        self.adapters.load_state_dict(tensors, "the saved state")
+
+    def save(self, path: Path, progress: Place) -> None:
+        """Writes the adapter's file, whole or not at all. Raises UserError."""
+        dtype = io.DTYPES.get(self.config.saving.save_precision or "")
+        tensors = {key: value.detach().to("cpu", dtype or value.dtype).contiguous() for key, value in self.state_dict().items()}
+        io.save(path, tensors, self.metadata(tensors, progress))
+
+    def metadata(self, tensors: Mapping[str, Tensor], progress: Place) -> dict[str, str]:
+        """ss_ fields, ModelSpec fields and hashes."""
+        settings = to_flat(self.config, all=True)
+        now = time.time()
+        fields = metadata.build(settings, self.facts, self.network, epoch=progress.epoch_under_way, step=progress.step, saved_at=now)
+        if self.config.saving.no_metadata:
+            fields = metadata.minimum(fields)
+        resolution = self.facts.datasets[0].resolution if self.facts.datasets else None
+        spec = modelspec.fields(settings, self.family.name, resolution, now, PROGRAM)
+        return fields | spec | tensor_hashes(tensors, fields)
+
+
+def _weight_dtype(config: TrainConfig) -> torch.dtype:
+    """Of the trained weights: 32 bits unless the user wants them halved too."""
+    if config.precision.full_fp16:
+        return torch.float16
+    return torch.bfloat16 if config.precision.full_bf16 else torch.float32
+
+
+def part_notices(part_rates: Mapping[str, float], network: NetworkConfig) -> Iterator[Notice]:
+    """A rate of 0 means that the part is not trained, and it should be said."""
+    said = {"unet": ("unet_lr", network.network_train_text_encoder_only), "text_encoder": ("text_encoder_lr", network.network_train_unet_only)}
+    words = {"unet": "U-Net", "text_encoder": "text encoder"}
+    for part, (key, asked_for) in said.items():
+        if not part_rates[part] and not asked_for:
+            yield Notice(key, f"It is 0, so the {words[part]} is not trained and not in the saved file.")
