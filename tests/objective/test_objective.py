@@ -164,3 +164,20 @@ def test_a_weight_for_the_other_kind_of_model_is_refused(prediction_type, loss, 
     with pytest.raises(ConfigError) as caught:
         objective(prediction_type, loss)
     assert str(caught.value) == sentence
+
+
+@pytest.mark.parametrize("case", SETTINGS)
+def test_a_step_reads_nothing_back_from_the_device(case):
+    """A tensor on "meta" has no values, so whatever needs one raises."""
+    prediction_type, loss = SETTINGS[case]
+    made = objective(
+        prediction_type,
+        loss,
+        noise_offset=0.1,
+        adaptive_noise_scale=0.1,
+        multires_noise_iterations=6,
+        ip_noise_gamma=0.1,
+    )
+    noisy = made.disturb(LATENTS.to("meta"), torch.Generator().manual_seed(0))
+    value = made.loss(noisy.target_BCHW, noisy, torch.ones(5, 1, 64, 64, device="meta"), torch.ones(5, device="meta"))
+    assert value.shape == () and value.device.type == "meta"
