@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, ClassVar
 
+from .optimizer import Steps
 from .schema import Ge, Group, Le, Lt, Notice, Problem, Ui
 
 BIGGEST_SEED = 2**63 - 1
@@ -34,6 +35,9 @@ class TrainingConfig(Group):
     skip_until_initial_step: bool = False
     """With an initial step or epoch: go on in the order of images from there and count what was skipped as done. Off: only
     the epoch's number starts later, and all steps are trained."""
+
+    stop_text_encoder_training: Annotated[Steps | None, Ui(label="Stop training the text encoder")] = None
+    """Train the text encoder only until this step, or for this share of the run: 0.3 or 30%. Empty: to the end."""
 
     validation_split: Annotated[float, Ge(0), Lt(1), Ui(step=0.01)] = 0.0
     """Keep this share of the images out of training and measure the loss on them. 0.1 is usual; 0 turns it off."""

@@ -1,0 +1,167 @@
+"""The run folder: all that the engine and the web app have in common while training runs. No torch in here.
+
+    config.toml command.txt    what was started          events.jsonl   what happened, one JSON object a line
+    console.log                what was printed          samples/       pictures drawn on the way
+    heartbeat                  who is alive, rewritten every few seconds
+    control/stop, stop_now, save, sample                 empty files: what the app asks of the engine
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from .errors import UserError
+
+Request = Literal["stop", "stop_now", "save", "sample"]
+HEARTBEAT_SECONDS = 2.0
+
+
+class BadOutputFolder(UserError):
+    """The output folder can't be written."""
+
+
+def make_folder(folder: Path, key: str = "output_dir") -> Path:
+    """The folder, made where it was missing and proved to be writable. Raises BadOutputFolder."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".{os.getpid()}.probe"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise BadOutputFolder(f"{key}: The folder {folder} can't be written to ({reason}); choose another or change its rights.") from error
+    return folder
+
+
+class RunFolder:
+    """One run's files. Making the object touches nothing; `create` makes the folder."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.config = self.path / "config.toml"
+        self.command = self.path / "command.txt"
+        self.events = self.path / "events.jsonl"
+        self.console = self.path / "console.log"
+        self.samples = self.path / "samples"
+        self.heartbeat = self.path / "heartbeat"
+        self.control = self.path / "control"
+
+    def create(self) -> RunFolder:
+        make_folder(self.path, "run_dir")
+        self.samples.mkdir(exist_ok=True)
+        self.control.mkdir(exist_ok=True)
+        return self
+
+    def request(self, what: Request) -> None:
+        """The app's side: ask the engine for something."""
+        self.control.mkdir(parents=True, exist_ok=True)
+        (self.control / what).touch()
+
+    def requested(self, what: Request) -> bool:
+        return (self.control / what).exists()
+
+    def take(self, what: Request) -> bool:
+        """The engine's side: whether it was asked for, which is then forgotten."""
+        try:
+            (self.control / what).unlink()
+        except OSError:
+            return False
+        return True
+
+    def alive(self) -> dict[str, Any] | None:
+        """pid, time and step of the newest heartbeat; None where there is none yet."""
+        try:
+            return json.loads(self.heartbeat.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+
+    def read(self, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
+        """Events from a byte offset on, and the offset to go on from. Half-written and foreign lines are passed over."""
+        try:
+            with self.events.open("rb") as file:
+                file.seek(offset)
+                data = file.read()
+        except OSError:
+            return [], offset
+        whole = data.rfind(b"\n") + 1
+        return list(_objects(data[:whole])), offset + whole
+
+
+def _objects(data: bytes) -> Iterator[dict[str, Any]]:
+    for line in data.splitlines():
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(event, dict):
+            yield event
+
+
+class Events:
+    """Writes what happens. Without a folder (processes other than the first) it writes nothing."""
+
+    def __init__(self, run: RunFolder | None) -> None:
+        self._lock = threading.Lock()
+        self._file = None if run is None else run.events.open("ab", buffering=0)
+        if self._file and self._ends_torn(run):
+            self._file.write(b"\n")
+
+    @staticmethod
+    def _ends_torn(run: RunFolder) -> bool:
+        """A killed run may have left half a line, which would swallow the next event."""
+        data = run.events.read_bytes()
+        return bool(data) and not data.endswith(b"\n")
+
+    def write(self, kind: str, **fields: Any) -> None:
+        if self._file is None:
+            return
+        line = json.dumps({"time": round(time.time(), 3), "kind": kind, **fields}, ensure_ascii=False, default=str)
+        with self._lock:
+            self._file.write(line.encode() + b"\n")
+
+    def state(self, state: str, message: str = "") -> None:
+        self.write("state", state=state, message=message)
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+def write_whole(file: Path, text: str) -> None:
+    """Readers see the old text or the new one, never half of it."""
+    new = file.with_name(f"{file.name}.{os.getpid()}.new")
+    new.write_text(text, encoding="utf-8")
+    os.replace(new, file)
+
+
+class Heartbeat:
+    """A thread that shows every few seconds that this process lives, even while a long step runs."""
+
+    def __init__(self, run: RunFolder, step: Callable[[], int]) -> None:
+        self._run, self._step = run, step
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+
+    def __enter__(self) -> Heartbeat:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join(timeout=HEARTBEAT_SECONDS)
+
+    def _beat(self) -> None:
+        while True:
+            try:
+                write_whole(self._run.heartbeat, json.dumps({"pid": os.getpid(), "time": time.time(), "step": self._step()}))
+            except OSError:
+                pass  # a full disk must not end a run that may still be saved
+            if self._over.wait(HEARTBEAT_SECONDS):
+                return

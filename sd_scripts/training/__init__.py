@@ -1,0 +1,1 @@
+"""What runs a training: the loop and everything around it."""

@@ -1,0 +1,177 @@
+"""TrainConfig -> the parts of a training, put together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+
+from .. import draws
+from ..config.optimizer import steps_of
+from ..config.train_config import TrainConfig
+from ..data import cache, dataset
+from ..events import RunFolder
+from ..families import load_family
+from ..families.base import ModelFamily
+from ..methods.adapter import AdapterMethod
+from ..objective import Objective
+from ..optim import optimizers, schedules
+from ..plan import Plan
+from . import memory
+from .checkpoints import Checkpoints
+from .control import Control
+from .hub import Uploader
+from .logging import Log
+from .loop import Rules, Trainer
+from .rest import Rest, at_rest
+from .sampling import Drawing, Sampler
+from .state import Shape, State
+from .validation import Validation, timesteps
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What is there before anything is loaded."""
+
+    config: TrainConfig
+    plan: Plan
+    run: RunFolder | None
+    accelerator: Accelerator
+    control: Control
+    log: Log
+    resume_from: Path | None
+
+    @property
+    def seed(self) -> int:
+        assert self.config.training.seed is not None
+        return self.config.training.seed
+
+
+def build(parts: Parts) -> Trainer:
+    """Loads, caches, and puts everything together. Raises UserError."""
+    config, log = parts.config, parts.log
+    log.state("loading", f"Loading {config.model.pretrained_model_name_or_path}")
+    family = _family(parts)
+    method = AdapterMethod(config, family, parts.seed).to(parts.accelerator.device)
+    log.notices(method.notices)
+    optimizer = _optimizer(parts, method)
+    schedule = schedules.create(optimizer.optimizer, config.optimizer, parts.plan.total_steps, parts.plan.warmup_steps)
+    batches, held_out = _batches(parts, family)
+    memory.compile_unet(config.precision, family.unet)
+    shape = Shape(parts.seed, batches.per_epoch, config.training.gradient_accumulation_steps, parts.accelerator.num_processes)
+    log.watch(optimizer, parts.plan.total_steps, shape.steps_per_epoch)
+    objective = Objective(config.noise, config.loss, _alphas_cumprod(family), family.prediction_type)
+    rest = at_rest(method, optimizer)
+    return Trainer(
+        rules=_rules(parts, method),
+        accelerator=parts.accelerator,
+        family=family,
+        method=method,
+        objective=objective,
+        batches=batches,
+        optimizer=optimizer,
+        schedule=schedule,
+        checkpoints=_checkpoints(parts, State(shape, method, optimizer, schedule, parts.accelerator.scaler, log.notice), rest),
+        sampler=_sampler(parts, family, rest),
+        validation=_validation(parts, family, objective, held_out, rest),
+        log=log,
+        control=parts.control,
+        offload=memory.offloading(config.precision, parts.accelerator.device),
+    )
+
+
+def _family(parts: Parts) -> ModelFamily:
+    config = parts.config
+    family = load_family(config.model, config.precision)
+    parts.log.notices(family.notices)
+    family.vae_batch_size = config.dataset.vae_batch_size
+    memory.set_up(config.precision, family)
+    parts.control.check()
+    return family.to(parts.accelerator.device)
+
+
+def _optimizer(parts: Parts, method: AdapterMethod) -> Any:
+    made = optimizers.create(method.trainable_groups(), parts.config.optimizer)
+    optimizer = parts.accelerator.prepare_optimizer(made, device_placement=False)
+    optimizers.train_mode(made)
+    return optimizer
+
+
+def _batches(parts: Parts, family: ModelFamily) -> tuple[Any, Any]:
+    """Of training, and of validation where some images are held out."""
+    raise NotImplementedError
+
+
+def _alphas_cumprod(family: ModelFamily) -> torch.Tensor:
+    from diffusers import DDPMScheduler
+
+    return DDPMScheduler(**family.noise_schedule).alphas_cumprod
+
+
+def _rules(parts: Parts, method: AdapterMethod) -> Rules:
+    training = parts.config.training
+    stop = training.stop_text_encoder_training
+    return Rules(
+        seed=parts.seed,
+        total_steps=parts.plan.total_steps,
+        accumulate=training.gradient_accumulation_steps,
+        max_grad_norm=parts.config.optimizer.max_grad_norm,
+        stop_text_encoder_after=None if stop is None else steps_of(stop, parts.plan.total_steps),
+    )
+
+
+def _checkpoints(parts: Parts, state: State, rest: Rest) -> Checkpoints:
+    saving = parts.config.saving
+    writes = parts.accelerator.is_main_process
+    uploader = Uploader(saving, parts.log.notice) if saving.huggingface_repo_id and writes else None
+    if uploader:
+        uploader.prepare()
+    return Checkpoints(
+        saving=saving,
+        epochs=parts.plan.epochs,
+        total_steps=parts.plan.total_steps,
+        state=state,
+        rest=rest,
+        control=parts.control,
+        log=parts.log,
+        writes=writes,
+        uploader=uploader,
+        resume_from=parts.resume_from,
+    )
+
+
+def _sampler(parts: Parts, family: ModelFamily, rest: Rest) -> Sampler:
+    config = parts.config
+    width, height = parts.plan.datasets[0].config.size
+    return Sampler(
+        config=config.sampling,
+        drawing=Drawing(width, height, parts.seed, config.sampling.sample_sampler, config.noise.zero_terminal_snr),
+        family=family,
+        rest=rest,
+        control=parts.control,
+        log=parts.log,
+        folder=Path(config.saving.output_dir) / "sample",
+        run=parts.run,
+        output_name=config.saving.output_name,
+        wait=parts.accelerator.wait_for_everyone,
+        autocast=parts.accelerator.autocast,
+    )
+
+
+def _validation(parts: Parts, family: ModelFamily, objective: Objective, batches: Any, rest: Rest) -> Validation:
+    training, noise = parts.config.training, parts.config.noise
+    return Validation(
+        training=training,
+        seed=training.validation_seed if training.validation_seed is not None else parts.seed,
+        timesteps=timesteps(noise.min_timestep, noise.max_timestep),
+        batches=batches,
+        family=family,
+        objective=objective,
+        rest=rest,
+        autocast=parts.accelerator.autocast,
+        average=lambda loss: parts.accelerator.reduce(loss, reduction="mean"),
+        log=parts.log,
+    )

@@ -1,0 +1,34 @@
+"""Weights at rest: as they are looked at, saved and sampled with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+import torch
+
+from ..optim import eval_mode, train_mode
+
+Rest = Callable[[], AbstractContextManager[None]]
+
+
+def at_rest(method: Any, optimizer: Any) -> Rest:
+    """A context in which dropouts are off and schedule-free optimizers show their averaged weights.
+
+    Training then goes on as if nothing had been: the modes and the random state are put back.
+    """
+    inner = getattr(optimizer, "optimizer", optimizer)
+
+    @contextmanager
+    def rest() -> Iterator[None]:
+        eval_mode(inner)
+        method.eval_mode()
+        try:
+            with torch.random.fork_rng(), torch.no_grad():
+                yield
+        finally:
+            method.train_mode()
+            train_mode(inner)
+
+    return rest

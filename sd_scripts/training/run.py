@@ -1,0 +1,141 @@
+"""One training from its settings to its end."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+from accelerate import Accelerator
+from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list
+
+from .. import plan as planning
+from ..config.saving import SavingConfig
+from ..config.train_config import TrainConfig
+from ..errors import ConfigError
+from ..events import Events, Heartbeat, RunFolder
+from . import debug_dataset, hub, memory, sampling, trackers
+from .build import Parts, build
+from .checkpoints import check_room
+from .control import Control, Stopped
+from .logging import Log, console, set_up_console
+from .state import read_place
+
+
+def run_training(config: TrainConfig, run: RunFolder | None, events: Events) -> None:
+    """Trains as the settings say. `run` is None in all processes but the first. Raises UserError with a sentence."""
+    _set_up_console(config, run)
+    events.write("start", pid=_pid(), attempt=_attempt(run), resumed_step=0)
+    events.state("starting", "Checking the settings")
+    check(config)
+    accelerator = make_accelerator(config)
+    resume_from = _state_to_resume(config.saving)
+    config = _with_seed(config, accelerator, resume_from)
+    plan = _planned(config, events)
+    if config.logging.debug_dataset:
+        debug_dataset.write(config, plan, run, events)
+        return
+    with Control(run, accelerator) as control, _heart(run, control):
+        log = Log(events, trackers.Trackers(config, accelerator))
+        parts = Parts(config, plan, run, accelerator, control, log, resume_from)
+        _train(parts)
+
+
+def _train(parts: Parts) -> None:
+    log = parts.log
+    try:
+        trainer = build(parts)
+        trainer.run()
+    except Stopped:
+        log.state("stopped", "Stopped at once; nothing was saved.")
+        return
+    finally:
+        log.close()
+    if trainer.finished:
+        log.state("done", f"Done: {trainer.progress.step} steps.")
+    else:
+        log.state("stopped", f"Stopped after step {trainer.progress.step} and saved.")
+
+
+def make_accelerator(config: TrainConfig) -> Accelerator:
+    """Of accelerate only mixed precision, processes and trackers are used; steps are counted by the loop."""
+    minutes = config.launch.ddp_timeout
+    return Accelerator(
+        mixed_precision=config.precision.mixed_precision,
+        cpu=memory.device_type() == "cpu",
+        log_with=list(config.logging.trackers) or None,
+        project_dir=trackers.folder(config.logging),
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(minutes=minutes))] if minutes else [],
+    )
+
+
+def check(config: TrainConfig) -> None:
+    """All that can be found wrong before anything is loaded. Raises UserError."""
+    memory.check(config.precision, memory.device_type())
+    sampling.check(config.sampling)
+    trackers.check(config.logging)
+    check_room(Path(config.saving.output_dir), 0)
+
+
+def _set_up_console(config: TrainConfig, run: RunFolder | None) -> None:
+    """Whoever starts a run with a folder of its own choice catches the output there too; otherwise it is done here."""
+    set_up_console(config.logging, run.console if run and not config.logging.run_dir else None)
+    if run is None:
+        console.setLevel("WARNING")
+
+
+def _pid() -> int:
+    import os
+
+    return os.getpid()
+
+
+def _attempt(run: RunFolder | None) -> int:
+    return 1 + sum(event["kind"] == "start" for event in run.read()[0]) if run else 1
+
+
+def _state_to_resume(saving: SavingConfig) -> Path | None:
+    """Raises BadState, HubError."""
+    if not saving.resume:
+        return None
+    folder = hub.download_state(saving) if saving.resume_from_huggingface else Path(saving.resume)
+    read_place(folder)
+    return folder
+
+
+def _with_seed(config: TrainConfig, accelerator: Accelerator, resume_from: Path | None) -> TrainConfig:
+    """Where no seed is given: that of the training that goes on, or a new one, the same in all processes."""
+    if config.training.seed is not None:
+        return config
+    seed = read_place(resume_from).get("seed") if resume_from else None
+    chosen = broadcast_object_list([secrets.randbits(32) if seed is None else seed])[0]
+    console.info("Seed: %d", chosen)
+    return config.model_copy(update={"training": config.training.model_copy(update={"seed": chosen})})
+
+
+def _planned(config: TrainConfig, events: Events) -> planning.Plan:
+    """Raises ConfigError with all that is wrong with the images."""
+    plan = planning.make(config)
+    problems = [problem for problem in plan.problems if problem.stops]
+    if problems:
+        raise ConfigError(problems)
+    for notice in [*(p for p in config.relations() if not p.stops), *plan.problems]:
+        events.write("notice", key=notice.key, message=notice.message)
+    for notice in plan.problems:
+        console.warning("Note: %s", notice)
+    console.info("%s", plan.sum_text)
+    events.write(
+        "plan", total_steps=plan.total_steps, epochs=plan.epochs, batches_per_epoch=plan.batches_per_epoch, sum=plan.sum_text
+    )
+    return plan
+
+
+@contextmanager
+def _heart(run: RunFolder | None, control: Control) -> Iterator[None]:
+    if run is None:
+        yield
+        return
+    with Heartbeat(run, lambda: control.step):
+        yield

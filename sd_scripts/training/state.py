@@ -1,0 +1,178 @@
+"""The state of a training on disk, from which it goes on as if it had never ended.
+
+A folder as the reference engine writes it: model.safetensors, optimizer.bin, scheduler.bin, random_states_0.pkl,
+train_state.json (current_epoch, current_step) and, with fp16, scaler.pt. Ours adds to train_state.json where in the
+epoch it stands, the seed, and the size of the plan. All random draws follow from those.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import random
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from ..errors import UserError
+from .progress import Progress
+
+TRAIN_STATE = "train_state.json"
+
+
+class BadState(UserError):
+    """A state folder that can't be resumed from."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a place in an epoch means something for."""
+
+    seed: int
+    batches_per_epoch: int
+    accumulate: int
+    processes: int
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return -(-self.batches_per_epoch // self.accumulate)
+
+
+@dataclass
+class State:
+    """Everything that changes while training."""
+
+    shape: Shape
+    method: Any
+    optimizer: Any
+    schedule: Any
+    scaler: Any
+    notice: Callable[[str, str], None]
+
+    def save(self, folder: Path, progress: Progress) -> None:
+        """Whole or not at all."""
+        with whole_folder(folder) as new:
+            save_file(_on_cpu(self.method.state_dict()), str(new / "model.safetensors"), {"format": "pt"})
+            torch.save(self.optimizer.state_dict(), new / "optimizer.bin")
+            torch.save(self.schedule.state_dict(), new / "scheduler.bin")
+            torch.save(_random_states(), new / "random_states_0.pkl")
+            if self.scaler is not None:
+                torch.save(self.scaler.state_dict(), new / "scaler.pt")
+            (new / TRAIN_STATE).write_text(json.dumps(self._place(progress), indent=2), encoding="utf-8")
+
+    def _place(self, progress: Progress) -> dict[str, int]:
+        return {
+            "current_epoch": progress.epoch_under_way,
+            "current_step": progress.step,
+            "epochs_done": progress.epoch,
+            "batches_done": progress.batches,
+            **vars(self.shape),
+        }
+
+    def load(self, folder: Path, progress: Progress) -> None:
+        """Raises BadState where the folder is no state, or one of another training."""
+        place = read_place(folder)
+        self._load_weights(folder)
+        self._load_part(self.optimizer, folder / "optimizer.bin")
+        self._load_part(self.schedule, folder / "scheduler.bin")
+        if self.scaler is not None and (folder / "scaler.pt").is_file():
+            self._load_part(self.scaler, folder / "scaler.pt")
+        self._go_to(place, progress)
+
+    def _load_weights(self, folder: Path) -> None:
+        try:
+            self.method.load_state_dict(load_file(str(folder / "model.safetensors")))
+        except (OSError, SafetensorError, RuntimeError, KeyError, ValueError) as error:
+            raise BadState(
+                f"resume: The weights in {folder} are not those of this training ({_first_line(error)}); "
+                "give the same network settings as when it was saved."
+            ) from error
+
+    def _load_part(self, part: Any, file: Path) -> None:
+        try:
+            part.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
+        except (OSError, pickle.UnpicklingError, RuntimeError, KeyError, ValueError, AttributeError, TypeError) as error:
+            raise BadState(
+                f"resume: {file} does not fit this training ({_first_line(error)}); give the same optimizer, schedule and "
+                "learning rates as when it was saved, or start anew with network_weights."
+            ) from error
+
+    def _go_to(self, place: dict[str, int], progress: Progress) -> None:
+        progress.step = place["current_step"]
+        if "batches_done" in place:
+            progress.epoch, progress.batches = place["epochs_done"], place["batches_done"]
+        else:
+            progress.epoch = progress.step // self.shape.steps_per_epoch
+            progress.batches = progress.step % self.shape.steps_per_epoch * self.shape.accumulate
+            self.notice("resume", "The state is of another program, so the place in the images is worked out from the step.")
+        changed = [name for name, value in vars(self.shape).items() if place.get(name, value) != value]
+        if changed:
+            self.notice("resume", f"Not as in the saved training: {', '.join(changed)}. The order of the images goes on differently.")
+        progress.batches = min(progress.batches, self.shape.batches_per_epoch)
+        if progress.batches == self.shape.batches_per_epoch:
+            progress.epoch, progress.batches = progress.epoch + 1, 0
+
+
+def read_place(folder: Path) -> dict[str, int]:
+    """train_state.json. Raises BadState."""
+    if not folder.is_dir():
+        raise BadState(f"resume: The folder {folder} does not exist; give the state folder that a training saved.")
+    try:
+        place = json.loads((folder / TRAIN_STATE).read_text(encoding="utf-8"))
+        return {name: int(value) for name, value in place.items()} | {"current_step": int(place["current_step"])}
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        hint = next((f"; did you mean {found.parent}?" for found in sorted(folder.glob(f"*/{TRAIN_STATE}"))), ".")
+        raise BadState(f"resume: {folder} is no saved state, because its {TRAIN_STATE} is missing or broken{hint}") from error
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """A new folder beside the target, flushed to disk and put in its place when the block has ended well."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    new = folder.with_name(f".{folder.name}.{os.getpid()}.new")
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir()
+    try:
+        yield new
+        for file in new.iterdir():
+            _flush(file)
+        _put_in_place(new, folder)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+
+
+def _flush(file: Path) -> None:
+    with file.open("rb+") as opened:
+        os.fsync(opened.fileno())
+
+
+def _put_in_place(new: Path, folder: Path) -> None:
+    """A folder can't be renamed over a full one, so the old one steps aside until the new one stands."""
+    old = folder.with_name(f".{folder.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        folder.rename(old)
+    new.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _on_cpu(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().to("cpu").contiguous().clone() for name, tensor in tensors.items()}
+
+
+def _random_states() -> dict[str, Any]:
+    """For programs that expect the file; ours draws everything from the seed and the place."""
+    return {"step": 0, "random_state": random.getstate(), "torch_manual_seed": torch.get_rng_state()}
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".:")

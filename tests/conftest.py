@@ -1,0 +1,57 @@
+"""What tests of the engine share: a model too small to draw, and a few pictures of one colour."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+STARTER = Path(__file__).resolve().parents[1] / "sd_scripts" / "starter"
+COLOURS = {"red": (220, 30, 30), "green": (30, 200, 60), "blue": (30, 60, 220), "white": (240, 240, 240), "black": (10, 10, 10)}
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A diffusers folder of SD 1.x's structure: random weights, a tenth of a million of them, 4 pixels per latent."""
+    import torch
+    from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    from sd_scripts.starter import networks
+
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        unet = UNet2DConditionModel(
+            sample_size=8, block_out_channels=(8, 8, 8, 8), norm_num_groups=4, cross_attention_dim=16, attention_head_dim=2
+        )
+        vae = AutoencoderKL(
+            down_block_types=("DownEncoderBlock2D",) * 3, up_block_types=("UpDecoderBlock2D",) * 3,
+            block_out_channels=(4, 4, 4), norm_num_groups=2, latent_channels=4, sample_size=32,
+        )  # fmt: skip
+        text_encoder = CLIPTextModel(
+            CLIPTextConfig(
+                hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2, projection_dim=16,
+                bos_token_id=networks.BOS, eos_token_id=networks.EOS, pad_token_id=networks.EOS,
+            )
+        )  # fmt: skip
+    StableDiffusionPipeline(
+        vae=vae, text_encoder=text_encoder, unet=unet, scheduler=networks.new_scheduler(),
+        tokenizer=networks.load_tokenizer(STARTER / "model" / "tokenizer"),
+        safety_checker=None, feature_extractor=None, requires_safety_checker=False,
+    ).save_pretrained(folder)  # fmt: skip
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five pictures of 32 px with captions, each to be seen once an epoch: the parent of `1_colour`."""
+    from PIL import Image
+
+    parent = tmp_path_factory.mktemp("images")
+    folder = parent / "1_colour"
+    folder.mkdir()
+    for name, colour in COLOURS.items():
+        Image.new("RGB", (32, 32), colour).save(folder / f"{name}.png")
+        (folder / f"{name}.txt").write_text(f"{name}, plain", encoding="utf-8")
+    return parent
