@@ -83,7 +83,7 @@ def from_file(path: Path, dtype: torch.dtype, family: str | None) -> tuple[Parts
             vae=vae_from_tensors(tensors, noted, dtype),
             scheduler={},
         )
-    except (KeyError, RuntimeError, IndexError) as error:
+    except (KeyError, RuntimeError, IndexError, ValueError) as error:
         raise UserError(f"{path} is not a complete Stable Diffusion model ({' '.join(str(error).split())[:200]}); get it again.") from error
     return parts, family
 
@@ -147,5 +147,5 @@ def other_vae(path: Path, dtype: torch.dtype) -> AutoencoderKL:
         raise UserError(f"vae: {path} is in the diffusers layout; name the folder it lies in, which has its config.json.")
     try:
         return vae_from_tensors(tensors, configs.noted_configs(metadata), dtype)
-    except (KeyError, RuntimeError, IndexError) as error:
+    except (KeyError, RuntimeError, IndexError, ValueError) as error:
         raise UserError(f"vae: {path} is not a complete VAE ({' '.join(str(error).split())[:200]}); get it again.") from error

@@ -151,7 +151,7 @@ def text_to_openclip(tensors: Mapping[str, Tensor], layers: int) -> dict[str, Te
     Stable Diffusion 2 uses OpenCLIP without its last block, but files hold it: a copy of the one before stands for it.
     """
     tensors = text_from_clip(tensors)
-    ours = tensors | {_layer(key, layers - 1, layers): value for key, value in tensors.items() if key.startswith(f"encoder.layers.{layers - 1}.")}
+    ours = tensors | {_layer(key, layers - 1, layers): value.clone() for key, value in tensors.items() if key.startswith(f"encoder.layers.{layers - 1}.")}
     found = rename_all(ours, reverse(_openclip_names(layers + 1)))
     found["positional_embedding"] = tensors["embeddings.position_embedding.weight"]
     for i in range(layers + 1):
