@@ -80,8 +80,9 @@ class ModelFamily(ABC):
         """See `load_family`."""
 
     @abstractmethod
-    def encode_images(self, pixels_BCHW: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Pictures (-1..1) -> unscaled latents, drawn from the VAE's distribution with `generator` (its mean without one)."""
+    def encode_images(self, pixels_BCHW: Tensor, generator: torch.Generator | list[torch.Generator] | None = None) -> Tensor:
+        """Pictures (-1..1) -> unscaled latents, drawn from the VAE's distribution with `generator`, which may be one for each
+        picture (its mean without one)."""
 
     @abstractmethod
     def condition(self, captions: Pictures | Sequence[str]) -> Condition:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor
 
 from ..config.schema import Notice
@@ -77,7 +78,7 @@ class StableDiffusion(ModelFamily):
         if self.reading.clip_skip > layers:
             raise UserError(f"clip_skip: It is {self.reading.clip_skip}, but the model's text encoder has {layers} layers; set at most {layers}.")
 
-    def encode_images(self, pixels_BCHW: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def encode_images(self, pixels_BCHW: Tensor, generator: torch.Generator | list[torch.Generator] | None = None) -> Tensor:
         step = self.vae_batch_size or len(pixels_BCHW)
         pixels_BCHW = pixels_BCHW.to(self.vae.device, self.vae.dtype)
         with torch.no_grad(), torch.autocast(self.vae.device.type, enabled=False):
@@ -85,7 +86,7 @@ class StableDiffusion(ModelFamily):
             mean_BCHW = torch.cat([part.mean for part in moments]).float()
             if generator is None:
                 return mean_BCHW
-            noise_BCHW = torch.randn(mean_BCHW.shape, generator=generator, device=generator.device).to(mean_BCHW.device)
+            noise_BCHW = randn_tensor(mean_BCHW.shape, generator, torch.device("cpu")).to(mean_BCHW.device)
             return mean_BCHW + torch.cat([part.std for part in moments]).float() * noise_BCHW
 
     def condition(self, captions: Pictures | Sequence[str]) -> Condition:
