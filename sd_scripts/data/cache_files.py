@@ -1,0 +1,77 @@
+"""Files of cached latents: .npz with the fields that sd-scripts knows, and our key."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import UserError
+from .buckets import conditioning_crop
+from .records import ImageRecord
+
+
+class CacheProblem(UserError):
+    """Latents can't be kept where they were asked to be."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The latents of one image, CHW, and its mask, HW 0..255 in pixels."""
+
+    latents: Tensor
+    flipped: Tensor | None = None
+    mask: Tensor | None = None
+
+
+def stored_key(file: Path) -> str | None:
+    """None where the file isn't one of ours, or is torn."""
+    try:
+        with np.load(file) as stored:
+            return str(stored["key"]) if "latents" in stored else None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+
+
+def read(file: Path, key: str | None) -> Kept | None:
+    """What the file holds, or None where it is missing, torn or has another key than the one asked for."""
+    try:
+        with np.load(file) as stored:
+            if key is not None and str(stored["key"]) != key:
+                return None
+            mask = torch.from_numpy(stored["alpha_mask"]).mul(255).round().to(torch.uint8) if "alpha_mask" in stored else None
+            flipped = torch.from_numpy(stored["latents_flipped"]) if "latents_flipped" in stored else None
+            return Kept(torch.from_numpy(stored["latents"]), flipped, mask)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+
+
+def write(file: Path, key: str, record: ImageRecord, kept: Kept) -> None:
+    """Written whole or not at all. Raises CacheProblem."""
+    left, top = conditioning_crop(record.size, record.bucket)
+    width, height = record.bucket
+    fields: dict[str, Any] = {
+        "latents": kept.latents.numpy(),
+        "original_size": np.array(record.size),
+        "crop_ltrb": np.array([left, top, width - left, height - top]),
+        "key": np.array(key),
+    }
+    if kept.flipped is not None:
+        fields["latents_flipped"] = kept.flipped.numpy()
+    if kept.mask is not None:
+        fields["alpha_mask"] = kept.mask.numpy().astype(np.float32) / 255
+    part = file.with_name(f"{file.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as opened:
+            np.savez(opened, **fields)
+        part.replace(file)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        message = f"Cached latents can't be written to {file.parent}: {error.strerror}; make room or make it writable, or turn "
+        raise CacheProblem(message + "cache_latents_to_disk off to keep them in memory.") from error

@@ -1,0 +1,144 @@
+"""Subsets -> the records of one data set: images found, masks matched, some kept for validation, repeats and buckets set."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from .. import draws
+from ..config.dataset import DatasetConfig
+from ..config.schema import Notice, Problem
+from . import folders, headers, metadata
+from .buckets import Fit, Size
+from .records import ImageRecord, Picture, PlannedDataset, Subset, buckets_of, fit_of, repeated_for
+
+
+@dataclass(frozen=True)
+class Split:
+    """Which images are kept out of training. share: of the images of each subset."""
+
+    share: float = 0.0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class DatasetSettings:
+    """What is to be gathered into one data set. number: among the data sets, from 0."""
+
+    config: DatasetConfig
+    subsets: tuple[Subset, ...]
+    split: Split = Split()
+    number: int = 0
+
+
+@dataclass
+class _Gathering:
+    settings: DatasetSettings
+    training: list[ImageRecord] = field(default_factory=list)
+    regularization: list[ImageRecord] = field(default_factory=list)
+    validation: list[ImageRecord] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+
+def gather(settings: DatasetSettings) -> tuple[PlannedDataset, list[Problem]]:
+    """The data set, as far as it can be read, and everything to be said about it."""
+    work = _Gathering(settings)
+    fits = _Fits(settings.config)
+    for number, subset in enumerate(settings.subsets):
+        found = metadata.scan(subset) if subset.metadata_file else folders.scan(subset)
+        work.problems += found.problems
+        pictures = _with_masks(subset, found.pictures, work.problems)
+        records = [record for picture in pictures if (record := fits.record(picture, subset, work.problems))]
+        if subset.is_reg:
+            work.regularization += records
+            continue
+        kept, held_out = _divided(records, settings.split, settings.number, number)
+        work.training += kept
+        work.validation += held_out
+    if settings.split.share and work.training and not work.validation:
+        message = f"{settings.split.share:g} of so few images is none, so there is no validation; raise it."
+        work.problems.append(Notice("validation_split", message))
+    regularization = _matched(work)
+    records = (*work.training, *regularization)
+    return PlannedDataset(settings.config, settings.subsets, records, tuple(work.validation)), work.problems
+
+
+class _Fits:
+    """Bucket for a picture's size; many pictures share a size."""
+
+    def __init__(self, config: DatasetConfig) -> None:
+        self.config = config
+        self.buckets = buckets_of(config)
+        self._known: dict[Size, Fit] = {}
+
+    def record(self, picture: Picture, subset: Subset, problems: list[Problem]) -> ImageRecord | None:
+        fit = self._known.get(picture.size)
+        if fit is None:
+            fit = self._known[picture.size] = fit_of(self.config, self.buckets, picture.size)
+        if not all(fit.bucket):
+            step = self.config.bucket_reso_steps
+            width, height = picture.size
+            message = f"The image {picture.path} is {width}x{height}, smaller than bucket_reso_steps {step}; "
+            problems.append(Problem("bucket_no_upscale", message + "enlarge it, lower the steps, or turn this off."))
+            return None
+        return ImageRecord(
+            picture.path, picture.size, picture.captions, subset, subset.repeats,
+            fit.bucket, fit.resize_to, fit.crop, picture.mask_path,
+        )  # fmt: skip
+
+
+def _divided(
+    records: list[ImageRecord], split: Split, dataset: int, subset: int
+) -> tuple[list[ImageRecord], list[ImageRecord]]:
+    """Two lists that share no image; one image at least stays in training. Order is kept; held-out images come once."""
+    many = min(int(len(records) * split.share + 0.5), len(records) - 1)
+    if many <= 0:
+        return records, []
+    chosen = set(draws.python_rng(split.seed, "validation split", dataset, subset).sample(range(len(records)), many))
+    held_out = [replace(record, repeats=1) for place, record in enumerate(records) if place in chosen]
+    return [record for place, record in enumerate(records) if place not in chosen], held_out
+
+
+def _matched(work: _Gathering) -> list[ImageRecord]:
+    """Regularization images, as many as training images."""
+    if not work.regularization:
+        return []
+    wanted = sum(record.repeats for record in work.training)
+    repeats = repeated_for(wanted, [record.repeats for record in work.regularization])
+    unused = repeats.count(0)
+    if unused:
+        message = f"{unused} of {len(repeats)} regularization images aren't used: there are more than training images x repeats, "
+        work.problems.append(Notice("reg_data_dir", message + f"which is {wanted}."))
+    return [
+        record if record.repeats == count else replace(record, repeats=count)
+        for record, count in zip(work.regularization, repeats, strict=True)
+        if count
+    ]
+
+
+def _with_masks(subset: Subset, pictures: list[Picture], problems: list[Problem]) -> Sequence[Picture]:
+    """Each picture with the mask of its name. Missing masks and masks without a picture are problems."""
+    if subset.mask_dir is None:
+        return pictures
+    key, folder = "conditioning_data_dir", subset.mask_dir
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError as error:
+        problems.append(Problem(key, f"The mask folder {folder} can't be read: {error.strerror}; check its name."))
+        return pictures
+    masks = {Path(name).stem: folder / name for name in names if Path(name).suffix.lower() in headers.readable_endings()}
+    missing = [picture.path.name for picture in pictures if picture.path.stem not in masks]
+    extra = sorted(masks.keys() - {picture.path.stem for picture in pictures})
+    if missing:
+        message = f"{_few(missing)} of {subset.name} {'has' if len(missing) == 1 else 'have'} no mask in {folder}; "
+        problems.append(Problem(key, message + "add one under the same name for each image."))
+    if extra:
+        message = f"{_few([masks[stem].name for stem in extra])} in {folder} {'belongs' if len(extra) == 1 else 'belong'} "
+        problems.append(Problem(key, message + f"to no image of {subset.name}; take out what doesn't belong."))
+    return [replace(picture, mask_path=masks.get(picture.path.stem)) for picture in pictures]
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

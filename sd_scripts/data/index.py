@@ -1,0 +1,80 @@
+"""What is remembered about the files of a folder, so that a huge one is planned in seconds the next time.
+
+Each entry holds for a file of one length and time of change; another length or time makes it forgotten. The index lies in
+the user's cache folder, and training goes on without it where it can't be written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+VERSION = 1
+Stamp = tuple[int, int]  # bytes, time of change in nanoseconds
+
+
+def cache_folder() -> Path:
+    """Where this user's programs keep what they can make again."""
+    if os.environ.get("XDG_CACHE_HOME"):
+        base = Path(os.environ["XDG_CACHE_HOME"])
+    elif sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = Path.home() / ".cache"
+    return base / "sd_scripts" / "images"
+
+
+def stamp_of(stat: os.stat_result) -> Stamp:
+    return stat.st_size, stat.st_mtime_ns
+
+
+class Index:
+    """Facts about the files of one folder: kind of fact -> file's name -> fact."""
+
+    def __init__(self, folder: Path) -> None:
+        name = hashlib.blake2b(str(folder.absolute()).encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
+        self.file = cache_folder() / f"{name}.json"
+        self._known = self._read()
+        self._changed = False
+
+    def get(self, kind: str, name: str, stamp: Stamp) -> Any | None:
+        entry = self._known.get(kind, {}).get(name)
+        return entry[2] if entry is not None and entry[0] == stamp[0] and entry[1] == stamp[1] else None
+
+    def put(self, kind: str, name: str, stamp: Stamp, fact: Any) -> None:
+        self._known.setdefault(kind, {})[name] = (*stamp, fact)
+        self._changed = True
+
+    def keep_only(self, kind: str, names: set[str]) -> None:
+        """Forget files that are gone."""
+        gone = self._known.get(kind, {}).keys() - names
+        for name in gone:
+            del self._known[kind][name]
+        self._changed = self._changed or bool(gone)
+
+    def save(self) -> None:
+        """Written whole or not at all; a folder that can't be written only costs time."""
+        if not self._changed:
+            return
+        part = self.file.with_suffix(f".{os.getpid()}.part")
+        with contextlib.suppress(OSError):
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            part.write_text(json.dumps({"version": VERSION, **self._known}), encoding="utf-8")
+            part.replace(self.file)
+            self._changed = False
+
+    def _read(self) -> dict[str, dict[str, Any]]:
+        try:
+            known = json.loads(self.file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        if not isinstance(known, dict) or known.pop("version", None) != VERSION:
+            return {}
+        return known

@@ -1,0 +1,151 @@
+"""Metadata files: the captions and tags of many images in one .json or .jsonl file."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..config.schema import Notice, Problem
+from ..errors import UserError
+from . import headers
+from .folders import MOST_NAMED, Scan
+from .index import Index, stamp_of
+from .records import Picture, Subset
+
+
+class BadMetadata(UserError):
+    """A metadata file that can't be used."""
+
+
+def scan(subset: Subset) -> Scan:
+    """Finds the images that the metadata file names, in the order of the file."""
+    found = Scan(subset)
+    assert subset.metadata_file is not None
+    try:
+        entries = list(_entries(subset.metadata_file))
+    except BadMetadata as error:
+        found.problems.append(Problem(subset.key, str(error)))
+        return found
+    if not entries:
+        message = f"The metadata file {subset.metadata_file} names no images; make it anew."
+        found.problems.append(Problem(subset.key, message))
+    places = _Places(subset.image_dir)
+    for name, entry in entries:
+        _add(found, places, name, entry)
+    places.save()
+    _judge(found)
+    return found
+
+
+def _entries(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(image's name, what is said about it). Raises BadMetadata with the file's name, and the line in a .jsonl file."""
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise BadMetadata(f"The metadata file {file} does not exist; check its name.") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadMetadata(f"The metadata file {file} can't be read as UTF-8 text; check it and its permissions.") from error
+    if file.suffix.lower() == ".jsonl":
+        yield from _lines(file, text)
+        return
+    parsed = _parsed(file, text, 1)
+    if not isinstance(parsed, dict) or not all(isinstance(entry, dict) for entry in parsed.values()):
+        message = f"The metadata file {file} must hold an object with one object for each image; a .jsonl file has one a line."
+        raise BadMetadata(message)
+    yield from parsed.items()
+
+
+def _lines(file: Path, text: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip():
+            continue
+        entry = _parsed(file, line, number)
+        if not isinstance(entry, dict) or not isinstance(entry.get("image_path"), str):
+            raise BadMetadata(f"Line {number} of {file} has no image_path; each line is an object with image_path and caption.")
+        yield entry["image_path"], entry
+
+
+def _parsed(file: Path, text: str, first_line: int) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        line = first_line + getattr(error, "lineno", 1) - 1
+        raise BadMetadata(f"The metadata file {file} is not valid JSON at line {line}; correct it or make it anew.") from error
+
+
+@dataclass
+class _Places:
+    """Finds image files by the names that metadata gives them, and their sizes; each folder is listed once."""
+
+    root: Path | None
+    _names: dict[str, dict[str, str]] = field(default_factory=dict)
+    _indexes: dict[str, Index] = field(default_factory=dict)
+
+    def find(self, name: str) -> str | None:
+        """`name` is a path, from the root where it isn't absolute, with or without its ending."""
+        path = os.path.join(self.root or "", name)
+        folder, last = os.path.split(path)
+        known = self._listed(folder)
+        real = known.get(last)
+        return os.path.join(folder, real) if real else None
+
+    def size(self, path: str) -> tuple[int, int]:
+        folder, name = os.path.split(path)
+        if folder not in self._indexes:
+            self._indexes[folder] = Index(Path(folder))
+        index, stamp = self._indexes[folder], stamp_of(os.stat(path))
+        width, height = index.get("sizes", name, stamp) or (0, 0)
+        if not width:
+            width, height = headers.size_of(path)
+            index.put("sizes", name, stamp, (width, height))
+        return width, height
+
+    def save(self) -> None:
+        for index in self._indexes.values():
+            index.save()
+
+    def _listed(self, folder: str) -> dict[str, str]:
+        if folder not in self._names:
+            try:
+                names = sorted(os.listdir(folder or "."), reverse=True)
+            except OSError:
+                names = []
+            images = [name for name in names if os.path.splitext(name)[1].lower() in headers.readable_endings()]
+            self._names[folder] = {os.path.splitext(name)[0]: name for name in images} | {name: name for name in images}
+        return self._names[folder]
+
+
+def _add(found: Scan, places: _Places, name: str, entry: dict[str, Any]) -> None:
+    path = places.find(name)
+    if path is None:
+        where = places.root or "its folder"
+        found.broke(f"{found.subset.metadata_file} names the image {name}, which isn't in {where}; add it or take it out.")
+        return
+    try:
+        size = places.size(path)
+    except headers.BadImage as error:
+        found.broke(str(error))
+        return
+    captions = captions_of(entry, found.subset.captions.caption_separator)
+    found.uncaptioned += captions == ("",)
+    found.pictures.append(Picture(Path(path), size, captions))
+
+
+def captions_of(entry: dict[str, Any], separator: str) -> tuple[str, ...]:
+    """Each line of the caption, followed by the tags."""
+    tags = separator.join(line.strip() for line in str(entry.get("tags") or "").splitlines() if line.strip())
+    lines = [line.strip() for line in str(entry.get("caption") or "").splitlines() if line.strip()]
+    return tuple(separator.join(part for part in (line, tags) if part) for line in lines or [""])
+
+
+def _judge(found: Scan) -> None:
+    file, key = found.subset.metadata_file, found.subset.key
+    if found.broken > MOST_NAMED:
+        found.problems.append(Problem(key, f"{found.broken - MOST_NAMED} more images that {file} names are missing or broken."))
+    if found.uncaptioned:
+        message = f"{found.uncaptioned} images in {file} have neither caption nor tags; they get an empty caption."
+        found.problems.append(Notice(key, message))
