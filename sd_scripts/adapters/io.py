@@ -30,8 +30,11 @@ def save(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str],
         write_whole(path, lambda temporary: torch.save(plain, temporary))
 
 
-def write_whole(path: Path, write: Callable[[Path], None]) -> None:
-    """Calls `write` with a path beside `path`, flushes what it wrote and renames it to `path`. Raises UserError."""
+def write_whole(path: Path, write: Callable[[Path], None], key: str = "output_dir") -> None:
+    """Calls `write` with a path beside `path`, flushes what it wrote and renames it to `path`.
+
+    Raises UserError, which names the setting `key`.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -41,14 +44,14 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
         temporary.replace(path)
     except (OSError, RuntimeError, SafetensorError) as error:
         temporary.unlink(missing_ok=True)
-        raise UserError(_why(path, error)) from error
+        raise UserError(_why(path, error, key)) from error
 
 
-def _why(path: Path, error: Exception) -> str:
+def _why(path: Path, error: Exception, key: str) -> str:
     full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error)
     if full:
         return f"{path} could not be saved because the disk is full; free some space. An older file of that name is unharmed."
-    return f"{path} could not be saved ({' '.join(str(error).split())[:200]}); check that output_dir can be written."
+    return f"{path} could not be saved ({' '.join(str(error).split())[:200]}); check that {key} can be written."
 
 
 def load(path: Path, key: str = "network_weights") -> tuple[dict[str, Tensor], dict[str, str]]:

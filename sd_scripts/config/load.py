@@ -43,7 +43,7 @@ def from_flat(flat: Mapping[str, object], *, strict: bool = True) -> Loaded:
         try:
             checked[attribute] = group.model_validate(values)
         except ValidationError as error:
-            problems += _sentences(error)
+            problems += sentences(error, parameters())
     if len(checked) < len(groups()):
         return Loaded(None, [*problems, *(problem for group in checked.values() for problem in group.relations())])
     config = TrainConfig(**checked)  # type: ignore[arg-type]
@@ -97,12 +97,12 @@ def present(parameter: Parameter, value: object) -> object:
     return value.strip() if isinstance(value, str) and parameter.kind not in ("str", "list") else value
 
 
-def _sentences(error: ValidationError) -> list[Problem]:
-    """One sentence a key, however many ways of reading the value failed."""
+def sentences(error: ValidationError, known: Mapping[str, Parameter]) -> list[Problem]:
+    """One sentence a key, however many ways of reading the value failed. known: the parameters of what was validated."""
     by_key: dict[str, list[Any]] = {}
     for detail in error.errors(include_url=False):
         by_key.setdefault(str(detail["loc"][0]), []).append(detail)
-    return [Problem(key, _sentence(parameters()[key], details)) for key, details in by_key.items()]
+    return [Problem(key, _sentence(known[key], details)) for key, details in by_key.items()]
 
 
 def _sentence(parameter: Parameter, details: list[Any]) -> str:
