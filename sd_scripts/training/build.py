@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ from accelerate import Accelerator
 from .. import draws
 from ..config.optimizer import steps_of
 from ..config.train_config import TrainConfig
-from ..data import cache, dataset
+from ..data import dataset
+from ..data.cache import World
+from ..data.dataset import Batches
 from ..events import RunFolder
 from ..families import load_family
 from ..families.base import ModelFamily
@@ -20,12 +23,13 @@ from ..methods.adapter import AdapterMethod
 from ..objective import Objective
 from ..optim import optimizers, schedules
 from ..plan import Plan
-from . import memory
+from . import facts, latents, memory
 from .checkpoints import Checkpoints
 from .control import Control
 from .hub import Uploader
 from .logging import Log
 from .loop import Rules, Trainer
+from .progress import Progress
 from .rest import Rest, at_rest
 from .sampling import Drawing, Sampler
 from .state import Shape, State
@@ -42,6 +46,7 @@ class Parts:
     accelerator: Accelerator
     control: Control
     log: Log
+    progress: Progress
     resume_from: Path | None
 
     @property
@@ -61,6 +66,7 @@ def build(parts: Parts) -> Trainer:
     schedule = schedules.create(optimizer.optimizer, config.optimizer, parts.plan.total_steps, parts.plan.warmup_steps)
     batches, held_out = _batches(parts, family)
     memory.compile_unet(config.precision, family.unet)
+    method.facts = facts.of_training(config, parts.plan, optimizer.optimizer, parts.accelerator.num_processes)
     shape = Shape(parts.seed, batches.per_epoch, config.training.gradient_accumulation_steps, parts.accelerator.num_processes)
     log.watch(optimizer, parts.plan.total_steps, shape.steps_per_epoch)
     objective = Objective(config.noise, config.loss, _alphas_cumprod(family), family.prediction_type)
@@ -79,6 +85,7 @@ def build(parts: Parts) -> Trainer:
         validation=_validation(parts, family, objective, held_out, rest),
         log=log,
         control=parts.control,
+        progress=parts.progress,
         offload=memory.offloading(config.precision, parts.accelerator.device),
     )
 
@@ -100,9 +107,25 @@ def _optimizer(parts: Parts, method: AdapterMethod) -> Any:
     return optimizer
 
 
-def _batches(parts: Parts, family: ModelFamily) -> tuple[Any, Any]:
+def _batches(parts: Parts, family: ModelFamily) -> tuple[Batches, Batches | None]:
     """Of training, and of validation where some images are held out."""
-    raise NotImplementedError
+    config, plan, accelerator = parts.config, parts.plan, parts.accelerator
+    world = World(accelerator.process_index, accelerator.num_processes, accelerator.wait_for_everyone)
+    kept = latents.filled(family, config.dataset, dataset.records_of(plan), _report_caching(parts), world)
+    if kept is not None:
+        family.vae.to("cpu")  # from now on only samples need it
+        memory.hand_back(config.precision)
+    return dataset.build(config, plan, kept, world), dataset.build_validation(config, plan, kept, world)
+
+
+def _report_caching(parts: Parts) -> Callable[[int, int], None]:
+    parts.log.state("caching")
+
+    def report(done: int, total: int) -> None:
+        parts.control.check()
+        parts.log.work("caching latents", done, total)
+
+    return report
 
 
 def _alphas_cumprod(family: ModelFamily) -> torch.Tensor:

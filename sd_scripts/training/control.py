@@ -28,7 +28,6 @@ class Control:
         self._asked: set[Request] = set()
         self._agreed: set[Request] = set()
         self._heard: set[int] = set()
-        self.step = 0
         self._before: dict[int, object] = {}
 
     def __enter__(self) -> Control:
@@ -49,7 +48,6 @@ class Control:
 
     def look(self, step: int) -> None:
         """After each step. Raises Stopped where training shall end at once."""
-        self.step = step
         self.check()
         if self._accelerator.num_processes == 1:
             self._agreed = self._asked

@@ -28,7 +28,7 @@ def write(config: TrainConfig, plan: Plan, run: RunFolder | None, events: Events
     if run is None:
         return
     folder = make_folder(run.path / FOLDER, "run_dir")
-    batches = dataset.build(config, plan, latents=None)
+    batches = dataset.build(config, plan)
     events.state("training", f"Writing pictures and captions to {folder}")
     for number, batch in enumerate(islice(batches.after(0, 0), batches.per_epoch)):
         write_batch(folder, number, batch)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -55,7 +55,7 @@ class Trainer:
     log: Log
     control: Control
     offload: AbstractContextManager[Any]
-    progress: Progress = field(default_factory=Progress)
+    progress: Progress
 
     def run(self) -> None:
         self.checkpoints.resume(self.progress)

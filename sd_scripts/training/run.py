@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 from pathlib import Path
 
@@ -21,26 +21,29 @@ from .build import Parts, build
 from .checkpoints import check_room
 from .control import Control, Stopped
 from .logging import Log, console, set_up_console
+from .progress import Progress
 from .state import read_place
 
 
 def run_training(config: TrainConfig, run: RunFolder | None, events: Events) -> None:
     """Trains as the settings say. `run` is None in all processes but the first. Raises UserError with a sentence."""
     _set_up_console(config, run)
-    events.write("start", pid=_pid(), attempt=_attempt(run), resumed_step=0)
-    events.state("starting", "Checking the settings")
-    check(config)
-    accelerator = make_accelerator(config)
-    resume_from = _state_to_resume(config.saving)
-    config = _with_seed(config, accelerator, resume_from)
-    plan = _planned(config, events)
-    if config.logging.debug_dataset:
-        debug_dataset.write(config, plan, run, events)
-        return
-    with Control(run, accelerator) as control, _heart(run, control):
-        log = Log(events, trackers.Trackers(config, accelerator))
-        parts = Parts(config, plan, run, accelerator, control, log, resume_from)
-        _train(parts)
+    progress = Progress()
+    with _heart(run, progress):
+        resume_from = _state_to_resume(config.saving)
+        resumed = read_place(resume_from)["current_step"] if resume_from else 0
+        events.write("start", pid=os.getpid(), attempt=_attempt(run), resumed_step=resumed)
+        events.state("starting", "Checking the settings")
+        check(config)
+        accelerator = make_accelerator(config)
+        config = _settled(config, accelerator, resume_from)
+        plan = _planned(config, events)
+        if config.logging.debug_dataset:
+            debug_dataset.write(config, plan, run, events)
+            return
+        with Control(run, accelerator) as control:
+            log = Log(events, trackers.Trackers(config, accelerator))
+            _train(Parts(config, plan, run, accelerator, control, log, progress, resume_from))
 
 
 def _train(parts: Parts) -> None:
@@ -86,12 +89,6 @@ def _set_up_console(config: TrainConfig, run: RunFolder | None) -> None:
         console.setLevel("WARNING")
 
 
-def _pid() -> int:
-    import os
-
-    return os.getpid()
-
-
 def _attempt(run: RunFolder | None) -> int:
     return 1 + sum(event["kind"] == "start" for event in run.read()[0]) if run else 1
 
@@ -105,14 +102,20 @@ def _state_to_resume(saving: SavingConfig) -> Path | None:
     return folder
 
 
-def _with_seed(config: TrainConfig, accelerator: Accelerator, resume_from: Path | None) -> TrainConfig:
-    """Where no seed is given: that of the training that goes on, or a new one, the same in all processes."""
+def _settled(config: TrainConfig, accelerator: Accelerator, resume_from: Path | None) -> TrainConfig:
+    """With what was left open decided. Where no seed is given: that of the training that goes on, or a new one, the same in
+    all processes."""
+    config = _with(config, "launch", num_processes=accelerator.num_processes)
     if config.training.seed is not None:
         return config
     seed = read_place(resume_from).get("seed") if resume_from else None
     chosen = broadcast_object_list([secrets.randbits(32) if seed is None else seed])[0]
     console.info("Seed: %d", chosen)
-    return config.model_copy(update={"training": config.training.model_copy(update={"seed": chosen})})
+    return _with(config, "training", seed=chosen)
+
+
+def _with(config: TrainConfig, group: str, **changed: object) -> TrainConfig:
+    return config.model_copy(update={group: getattr(config, group).model_copy(update=changed)})
 
 
 def _planned(config: TrainConfig, events: Events) -> planning.Plan:
@@ -132,10 +135,5 @@ def _planned(config: TrainConfig, events: Events) -> planning.Plan:
     return plan
 
 
-@contextmanager
-def _heart(run: RunFolder | None, control: Control) -> Iterator[None]:
-    if run is None:
-        yield
-        return
-    with Heartbeat(run, lambda: control.step):
-        yield
+def _heart(run: RunFolder | None, progress: Progress) -> AbstractContextManager[object]:
+    return Heartbeat(run, lambda: progress.step) if run is not None else nullcontext()
