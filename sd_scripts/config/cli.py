@@ -46,6 +46,7 @@ def read(argv: Sequence[str], fixed: Mapping[str, object] | None = None) -> dict
         raise ConfigError([_unknown(word) for word in unknown if word.startswith("-")] or [_stray(unknown[0])])
     file = flags.pop("config_file", None)
     flags.pop("output_config", None)
+    flags = {key: value[0] if isinstance(value, list) and len(value) == 1 else value for key, value in flags.items()}  # one text is split
     return {**(toml.read_flat(Path(file)) if file else {}), **flags, **(fixed or {})}
 
 
