@@ -67,17 +67,17 @@ def create(groups: Iterable[Mapping[str, Any]], config: OptimizerConfig) -> Opti
     Raises ConfigError when its package is missing, when it does not take these arguments, and when there is
     nothing to train.
     """
-    groups = [dict(group) for group in groups]
-    if not groups:
+    made = [dict(group) for group in groups]
+    if not made:
         raise ConfigError(
             [Problem("learning_rate", "There is nothing to train; give some part a learning rate above 0.")]
         )
     kind, arguments = resolve(config)
     if config.is_relative_step:
-        return classes.make("optimizer_args", kind, [_without_rate(group) for group in groups], lr=None, **arguments)
+        return classes.make("optimizer_args", kind, [_without_rate(group) for group in made], lr=None, **arguments)
     if config.finds_its_rate:
-        _check_equal_rates(groups, config)
-    return classes.make("optimizer_args", kind, groups, lr=config.learning_rate, **arguments)
+        _check_equal_rates(made, config)
+    return classes.make("optimizer_args", kind, made, lr=config.learning_rate, **arguments)
 
 
 def resolve(config: OptimizerConfig) -> tuple[type[Any], dict[str, Any]]:
