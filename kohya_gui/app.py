@@ -26,7 +26,7 @@ from .runs.store import RunStore  # noqa: E402
 from .runs.supervisor import ENGINE, ROOT, Supervisor  # noqa: E402
 from .tensorboard import TensorBoard  # noqa: E402
 
-TITLE = "kohya GUI"
+TITLE = "LoRA Studio"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 DEFAULT_PORT = 7860
 PRESETS = ROOT / "presets"

@@ -10,15 +10,17 @@ from .runs.supervisor import ROOT, quoted
 
 def words(flat: Mapping[str, object]) -> list[str]:
     """Flags of the engine's command line. `--key=value` also carries values that begin with a dash."""
-    found = []
-    for key, value in flat.items():
-        if isinstance(value, list):
-            found += [f"--{key}", *map(str, value)]
-        elif value is True:
-            found.append(f"--{key}")
-        else:
-            found.append(f"--{key}={_text(value)}")
-    return found
+    return [word for key, value in flat.items() for word in _flag(key, value)]
+
+
+def _flag(key: str, value: object) -> list[str]:
+    if value is True:
+        return [f"--{key}"]
+    if not isinstance(value, list):
+        return [f"--{key}={_text(value)}"]
+    items = [str(item) for item in value]
+    has_dashes = any(item.startswith("-") for item in items)
+    return [f"--{key}={' '.join(items)}"] if has_dashes else [f"--{key}", *items]
 
 
 def _text(value: object) -> str:

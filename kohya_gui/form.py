@@ -9,7 +9,7 @@ import gradio as gr
 from gradio.components import Component
 from sd_scripts.config.schema import Parameter
 
-from .values import NO, NOT_SET, YES, is_checkbox, is_number, shown
+from .values import NO, NOT_SET, YES, holds_numbers, is_checkbox, is_number, shown
 
 
 def widget(parameter: Parameter, value: object) -> Component:
@@ -20,12 +20,10 @@ def widget(parameter: Parameter, value: object) -> Component:
         "info": hint(parameter),
         "elem_id": f"p-{parameter.key}",
         "interactive": True,
-        "elem_classes": ["wide"] if is_wide(parameter) else None,
+        "elem_classes": _classes(parameter),
     }
     if is_checkbox(parameter):
         return gr.Checkbox(**common)
-    if is_number(parameter):
-        return gr.Number(**common, step=_step(parameter), placeholder=_placeholder(parameter))
     if parameter.kind in ("choice", "bool"):
         return gr.Dropdown(**common, choices=_choices(parameter), filterable=len(parameter.choices) > 8)
     if parameter.ui.choices:
@@ -39,12 +37,19 @@ def widget(parameter: Parameter, value: object) -> Component:
     )
 
 
+def _classes(parameter: Parameter) -> list[str]:
+    """The page's script steps a number with the arrow keys by what its class says."""
+    if is_number(parameter):
+        return ["number", f"step:{_step(parameter):g}"]
+    return ["wide"] if is_wide(parameter) else []
+
+
 def is_multiline(parameter: Parameter) -> bool:
     return parameter.ui.lines > 1 or parameter.kind == "list"
 
 
 def is_wide(parameter: Parameter) -> bool:
-    return parameter.ui.lines > 1 or parameter.ui.kind in ("file", "folder") or parameter.kind == "list"
+    return parameter.ui.lines > 1 or parameter.ui.kind in ("file", "folder") or (parameter.kind == "list" and not holds_numbers(parameter))
 
 
 def hint(parameter: Parameter) -> str:
@@ -64,9 +69,9 @@ def _step(parameter: Parameter) -> float:
         return parameter.ui.step
     if parameter.kind == "int":
         return 1
-    return 10.0 ** floor(log10(abs(parameter.default))) if parameter.default else 0.1
+    return 10.0 ** floor(log10(abs(parameter.default))) if isinstance(parameter.default, float) and parameter.default else 0.1
 
 
 def _choices(parameter: Parameter) -> list[tuple[str, Any]]:
-    named = [(str(choice), choice) for choice in parameter.choices] if parameter.choices else [("yes", YES), ("no", NO)]
-    return [("not set", NOT_SET), *named] if parameter.optional else named
+    named = [(str(choice), choice) for choice in parameter.choices] or [(YES, YES), (NO, NO)]
+    return [(NOT_SET, NOT_SET), *named] if parameter.optional else named

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +13,7 @@ import gradio as gr
 from gradio.components import Component
 
 from sd_scripts.config import load
-from sd_scripts.config.schema import Parameter, Problem
+from sd_scripts.config.schema import Notice, Parameter, Problem
 from sd_scripts.errors import UserError
 
 from . import command, notes, presets, values, visible
@@ -88,17 +88,13 @@ class TrainPage:
             return notes.problem_list(loaded.errors), ""
         environment = {key.upper(): secret for key, secret in values.secrets(self.parameters, given).items()}
         try:
-            if plan: self._refuse(plan.make(loaded.config).problems)
+            stopping = [problem for problem in plan.make(loaded.config).problems if problem.stops] if plan else []
+            if stopping:
+                return notes.problem_list(stopping), ""
             run_id = self.supervisor.start(loaded.config.saving.stem, load.to_flat(loaded.config), environment)
         except UserError as error:
             return notes.sentence(str(error)), ""
         return "", run_id
-
-    @staticmethod
-    def _refuse(problems: list[Problem]) -> None:
-        stopping = [problem for problem in problems if problem.stops]
-        if stopping:
-            raise UserError(" ".join(problem.message for problem in stopping))
 
     def command(self, *given: Any) -> dict[str, Any]:
         loaded = self.load(given)
@@ -108,10 +104,19 @@ class TrainPage:
 
     def filled(self, preset: presets.Preset) -> list[Any]:
         """Every widget, style sheet, problems, stored form, description: the preset replaces the whole form."""
-        loaded = load.from_flat(preset.settings, strict=False)
         shown = values.widget_values(self.parameters, preset.settings)
         flat = self.flat(tuple(shown))
-        return [*shown, *self.judged(flat, loaded, preset.notices), {"settings": flat}, self.description(preset)]
+        said = [*preset.notices, *self._elsewhere(preset.settings)]
+        return [*shown, *self.judged(flat, load.from_flat(flat), said), {"settings": flat}, self.description(preset)]
+
+    def _elsewhere(self, settings: Mapping[str, object]) -> Iterator[Notice]:
+        """What a preset sets that this page has no field for."""
+        fields = {parameter.key for parameter in self.parameters}
+        for key, value in settings.items():
+            if key == "method" and value != self.page.method:
+                yield Notice(key, f"The preset is for {value}; this page trains {self.page.method}.")
+            elif key not in fields and key != "method":
+                yield Notice(key, "The app chooses it for each run; the preset's value was left out.")
 
     @staticmethod
     def description(preset: presets.Preset) -> str:
@@ -192,18 +197,18 @@ class Side:
 
 def _preset_bar(train: TrainPage) -> Bar:
     names = train.preset_names()
-    with gr.Group(elem_id="preset-bar"):
-        with gr.Row(equal_height=True):
+    with gr.Column(elem_id="preset-bar", elem_classes="card"):
+        with gr.Row(elem_id="preset-row"):
             chosen = train.opening.name if train.opening.name in names else None
             choice = gr.Dropdown(names, value=chosen, label="Preset", elem_id="preset", scale=4, interactive=True)
-            load_button = gr.Button("Load", elem_id="load-preset", scale=1, min_width=80)
-            file = gr.UploadButton("Open file", file_types=[".json", ".toml"], elem_id="open-preset", scale=1, min_width=100)
+            load_button = gr.Button("Load", elem_id="load-preset", size="md", scale=0, min_width=80)
+            file = gr.UploadButton("Open file", file_types=[".json", ".toml"], elem_id="open-preset", size="md", scale=0, min_width=100)
         said = gr.HTML(train.description(train.opening), elem_id="preset-said")
         with gr.Accordion("Save the form as a preset", open=False, elem_id="save-part"):
             name = gr.Textbox(label="Name", elem_id="preset-name", max_lines=1)
             description = gr.Textbox(label="Description", elem_id="preset-description", max_lines=1)
             replace = gr.Checkbox(label="Replace one of the same name", elem_id="preset-replace")
-            save = gr.Button("Save preset", elem_id="save-preset")
+            save = gr.Button("Save preset", elem_id="save-preset", size="md")
             saved = gr.HTML(elem_id="preset-saved")
     return Bar(choice, load_button, file, said, name, description, replace, save, saved)
 
@@ -212,7 +217,7 @@ def _form(train: TrainPage) -> list[Component]:
     """The widgets in the order of `train.parameters`."""
     made: list[Component] = []
     for section in train.sections:
-        with gr.Group(elem_id=f"g-{section.name}", elem_classes="section"):
+        with gr.Column(elem_id=f"g-{section.name}", elem_classes="card"):
             if section.basic:
                 gr.HTML(f"<h2>{section.title}</h2>")
                 made += _fields(train, section.basic)
@@ -232,7 +237,7 @@ def _side(train: TrainPage) -> Side:
     flat = train.flat(tuple(values.widget_values(train.parameters, train.opening.settings)))
     style_text, problem_text = train.judged(flat, load.from_flat(flat), train.opening.notices)
     style = gr.HTML(style_text, elem_id="form-style")
-    with gr.Group(elem_id="start-card"):
+    with gr.Column(elem_id="start-card", elem_classes="card"):
         plan_html = gr.HTML(notes.sentence("Planning …", "quiet"), elem_id="plan")
         problems = gr.HTML(problem_text, elem_id="problems")
         with gr.Row():

@@ -1,7 +1,7 @@
 """Settings as widgets hold them <-> settings as the schema takes them.
 
-An emptied number is None, an emptied choice or text is "", a list is text with one item a line or, where that reads the
-same, all on one line.
+Numbers are text too: only so can an emptied field stay empty, a large seed stay exact and a slip of the keyboard be named.
+What is empty is "", a list is text with one item a line or, where that reads the same, all on one line.
 """
 
 from __future__ import annotations
@@ -13,9 +13,7 @@ from pydantic import ValidationError
 from sd_scripts.config import load
 from sd_scripts.config.schema import Parameter
 
-EXACT_IN_BROWSERS = 2**53
-"""Browsers keep numbers as doubles, so larger whole numbers are typed as text."""
-NOT_SET, YES, NO = "", "true", "false"
+NOT_SET, YES, NO = "not set", "yes", "no"
 
 
 def is_checkbox(parameter: Parameter) -> bool:
@@ -23,21 +21,26 @@ def is_checkbox(parameter: Parameter) -> bool:
 
 
 def is_number(parameter: Parameter) -> bool:
-    bounds = [abs(limit) for limit in parameter.limits.values()]
-    return parameter.kind in ("int", "float") and max(bounds, default=0) <= EXACT_IN_BROWSERS
+    return parameter.kind in ("int", "float", "mixed")
 
 
 def shown(parameter: Parameter, value: object) -> Any:
     """A value as its widget holds it."""
-    if is_checkbox(parameter) or is_number(parameter):
+    if is_checkbox(parameter):
         return value
     if parameter.kind == "list":
         return _joined(parameter, value)
+    if parameter.kind in ("bool", "choice"):
+        return _choice(value)
+    if value is None:
+        return ""
+    return str(value).removesuffix(".0") if isinstance(value, float) else str(value)
+
+
+def _choice(value: object) -> object:
     if value is None:
         return NOT_SET
-    if parameter.kind == "bool":
-        return YES if value else NO
-    return value if parameter.kind == "choice" else str(value)
+    return value if not isinstance(value, bool) else (YES if value else NO)
 
 
 def given(parameter: Parameter, value: Any) -> object:
@@ -46,9 +49,23 @@ def given(parameter: Parameter, value: Any) -> object:
         return _items(value)
     if isinstance(value, str) and not value.strip() and (parameter.optional or parameter.kind != "str"):
         return None
+    if value == NOT_SET and parameter.kind in ("bool", "choice"):
+        return None
     if parameter.kind == "bool" and value in (YES, NO):
         return value == YES
-    return value
+    return _number(value) if is_number(parameter) else value
+
+
+def _number(value: Any) -> object:
+    """Text that is no number is left for the schema to complain about."""
+    if not isinstance(value, str):
+        return value
+    for kind in (int, float):
+        try:
+            return kind(value)
+        except ValueError:
+            continue
+    return value.strip()
 
 
 def typed(parameter: Parameter, value: object) -> object:
@@ -105,8 +122,8 @@ def secrets(parameters: Sequence[Parameter], values: Sequence[Any]) -> dict[str,
 
 def is_default(parameter: Parameter, value: object) -> bool:
     """0, False and "not set" are three different values."""
-    if parameter.kind not in ("bool", "str", "choice") and not is_number(parameter):
-        value = typed(parameter, value)
+    if parameter.kind == "list":
+        return typed(parameter, value) == parameter.default
     return value == parameter.default and isinstance(value, bool) == isinstance(parameter.default, bool)
 
 

@@ -32,6 +32,17 @@
     reach()
   }
 
+  // Numbers are text fields; the arrow keys step them as in a number field.
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "ArrowUp" && event.key !== "ArrowDown") return
+    const size = [...event.target.closest?.(".number")?.classList ?? []].find((name) => name.startsWith("step:"))
+    if (!size || !Number.isFinite(+event.target.value)) return
+    event.preventDefault()
+    const step = +size.slice(5) * (event.key === "ArrowUp" ? 1 : -1)
+    event.target.value = String(+(+event.target.value + step).toPrecision(12))
+    event.target.dispatchEvent(new Event("input", { bubbles: true }))
+  })
+
   document.addEventListener("click", (event) => {
     const toggle = event.target.closest?.("#toggle-keys, #toggle-dark")
     if (toggle) {

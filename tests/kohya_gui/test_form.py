@@ -1,0 +1,88 @@
+"""Widgets made from declarations, and what is shown of them."""
+
+from __future__ import annotations
+
+import gradio as gr
+import pytest
+from kohya_gui import notes, visible
+from kohya_gui.form import widget
+from kohya_gui.layout import TRAIN_LORA, has_widget, sections, shown_parameters
+from sd_scripts.config import load
+from sd_scripts.config.schema import Notice, Parameter, Problem
+
+EVERY = [parameter for parameter in load.parameters().values() if has_widget(parameter)]
+
+
+@pytest.mark.parametrize("parameter", EVERY, ids=lambda parameter: parameter.key)
+def test_a_parameter_gets_a_widget_with_label_help_and_key(parameter: Parameter) -> None:
+    with gr.Blocks():
+        made = widget(parameter, parameter.default)
+    assert made.label == parameter.label
+    assert made.info.endswith(f"`{parameter.key}`")
+    assert made.elem_id == f"p-{parameter.key}"
+
+
+def kind_of(key: str) -> type:
+    with gr.Blocks():
+        return type(widget(load.parameters()[key], load.parameters()[key].default))
+
+
+@pytest.mark.parametrize(("key", "kind"), [
+    ("gradient_checkpointing", gr.Checkbox), ("mixed_precision", gr.Dropdown), ("learning_rate", gr.Textbox),
+    ("max_train_epochs", gr.Textbox), ("sample_prompts", gr.Textbox), ("optimizer_type", gr.Dropdown),
+])  # fmt: skip
+def test_the_kind_decides_the_widget(key: str, kind: type) -> None:
+    assert kind_of(key) is kind
+
+
+def test_a_secret_is_typed_unseen() -> None:
+    with gr.Blocks():
+        assert widget(load.parameters()["wandb_api_key"], None).type == "password"
+
+
+def test_an_open_choice_takes_other_words_too() -> None:
+    with gr.Blocks():
+        assert widget(load.parameters()["optimizer_type"], "torch.optim.RAdam").allow_custom_value
+
+
+def hidden(flat: dict[str, object]) -> set[str]:
+    return visible.without_effect(shown_parameters(TRAIN_LORA), flat, load.from_flat(flat).config)
+
+
+def test_what_has_no_effect_for_the_model_is_hidden() -> None:
+    assert "clip_skip" not in hidden({})
+    for parameter in shown_parameters(TRAIN_LORA):
+        missing = parameter.applies_to.missing("sd2", "lora", None)
+        assert (parameter.key in hidden({"v2": True})) >= bool(missing)
+
+
+def test_what_differs_from_its_default_stays_in_sight(monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = hidden({})
+    if not keys:
+        pytest.skip("every parameter has an effect here")
+    key = sorted(keys)[0]
+    assert key not in hidden({key: "anything"})
+
+
+def test_wrong_settings_hide_nothing_that_they_do_not_decide() -> None:
+    assert hidden({"learning_rate": "much"}) == hidden({})
+
+
+def test_a_section_of_which_nothing_is_left_is_hidden_too() -> None:
+    all_sections = sections(TRAIN_LORA)
+    first = all_sections[0]
+    everything = {parameter.key for parameter in (*first.basic, *first.more)}
+    assert visible.hidden_sections(all_sections, everything)[0] == {first.name}
+    assert visible.hidden_sections(all_sections, {parameter.key for parameter in first.more})[1] == {first.name}
+
+
+def test_problems_come_before_notices_and_nothing_in_them_is_markup() -> None:
+    html = notes.problem_list([Notice("seed", "Just so."), Problem("output_name", "'<b>' can't be a name.")])
+    assert html.index("can&#x27;t be a name") < html.index("Just so.")
+    assert "<b>" not in html
+    assert "1 to put right before the start" in html
+
+
+def test_a_message_cannot_leave_its_style_sheet() -> None:
+    sheet = notes.stylesheet([], [], [], [Problem("seed", 'x"; } </style><script>')])
+    assert "<script" not in sheet and sheet.count("</style>") == 1 and '"; }' not in sheet.replace('x\\22 \\3b', "")
