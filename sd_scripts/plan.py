@@ -17,7 +17,8 @@ from .data.records import PlannedDataset, Subset
 
 @dataclass(frozen=True)
 class Plan:
-    """batches_per_epoch: of all processes together. steps_per_epoch: changes of the weights, the same in each process."""
+    """batches_per_epoch: of all processes together. steps_per_epoch: changes of the weights, the same in each
+    process."""
 
     datasets: tuple[PlannedDataset, ...]
     problems: tuple[Problem, ...]
@@ -85,7 +86,8 @@ class Plan:
         if self.steps_given:
             in_epochs = f"{each} / {self.accumulation} accumulation = {_many(self.steps_per_epoch, 'step')} an epoch"
             return f"{in_epochs}; {_many(self.total_steps, 'step')} in {_many(self.epochs, 'epoch')}"
-        return f"{each} / {self.accumulation} accumulation x {_many(self.epochs, 'epoch')} = {_many(self.total_steps, 'step')}"
+        in_all = f"{_many(self.epochs, 'epoch')} = {_many(self.total_steps, 'step')}"
+        return f"{each} / {self.accumulation} accumulation x {in_all}"
 
 
 def _has(data: PlannedDataset, is_reg: bool) -> bool:
@@ -127,7 +129,9 @@ def _with_steps(plan: Plan, config: TrainConfig) -> Plan:
         return plan
     epochs = config.training.max_train_epochs or math.ceil(config.training.max_train_steps / each)
     total = config.training.max_train_steps if plan.steps_given else epochs * each
-    return replace(plan, epochs=epochs, total_steps=total, warmup_steps=steps_of(config.optimizer.lr_warmup_steps, total))
+    return replace(
+        plan, epochs=epochs, total_steps=total, warmup_steps=steps_of(config.optimizer.lr_warmup_steps, total)
+    )
 
 
 def _settings(config: TrainConfig) -> tuple[list[DatasetSettings], list[Problem]]:
@@ -150,9 +154,17 @@ def _metadata(config: TrainConfig) -> tuple[list[Subset], list[Problem]]:
     folder = Path(data.train_data_dir) if data.train_data_dir else None
     problems: list[Problem] = []
     if data.reg_data_dir:
-        problems.append(Problem("reg_data_dir", "A metadata file knows no regularization images; take one of the two out."))
+        problems.append(
+            Problem("reg_data_dir", "A metadata file knows no regularization images; take one of the two out.")
+        )
     subset = Subset(
-        "in_json", data, config.captions, folder, Path(data.in_json), repeats=data.dataset_repeats, masked=config.loss.masked_loss
+        "in_json",
+        data,
+        config.captions,
+        folder,
+        Path(data.in_json),
+        repeats=data.dataset_repeats,
+        masked=config.loss.masked_loss,
     )
     return [subset], problems
 

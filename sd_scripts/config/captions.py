@@ -16,10 +16,13 @@ class CaptionConfig(Group):
     title: ClassVar[str] = "Captions"
 
     caption_extension: Annotated[
-        str, BeforeValidator(_with_dot), Aliases("caption_extention"), Ui(choices=(".txt", ".caption", ".cap"), basic=True)
+        str,
+        BeforeValidator(_with_dot),
+        Aliases("caption_extention"),
+        Ui(choices=(".txt", ".caption", ".cap"), basic=True),
     ] = ".txt"
-    """Ending of the files that hold captions, each beside its image and of the same name. An image without one gets the words
-    of its folder's name."""
+    """Ending of the files that hold captions, each beside its image and of the same name. An image without one gets
+    the words of its folder's name."""
 
     shuffle_caption: Annotated[bool, Ui(basic=True)] = False
     """Mix up the parts of a caption between commas each time, so that their order isn't learned. For lists of tags."""
@@ -31,16 +34,16 @@ class CaptionConfig(Group):
     """So many parts at the start of a caption stay in place when the others are shuffled or left out. 0: none."""
 
     keep_tokens_separator: Annotated[str, Ui(label="Separator of kept parts")] = ""
-    """Where this text, such as |||, stands in a caption, what is before it stays in place, and after a second one too; it wins
-    over the number of parts to keep. Empty: off."""
+    """Where this text, such as |||, stands in a caption, what is before it stays in place, and after a second one
+    too; it wins over the number of parts to keep. Empty: off."""
 
     secondary_separator: str | None = None
-    """Parts joined by this text, such as ;;;, are shuffled and left out as one; then it becomes the caption separator. Empty:
-    off."""
+    """Parts joined by this text, such as ;;;, are shuffled and left out as one; then it becomes the caption
+    separator. Empty: off."""
 
     enable_wildcard: Annotated[bool, Ui(label="Wildcards")] = False
-    """Take one of {red|green|blue} at random each time, and one of the lines of a caption with several. {{ and }} stand for
-    the braces themselves. Off: the first line counts, and braces are plain text."""
+    """Take one of {red|green|blue} at random each time, and one of the lines of a caption with several. {{ and }}
+    stand for the braces themselves. Off: the first line counts, and braces are plain text."""
 
     caption_prefix: str | None = None
     """Put before every caption, with a space. Its parts count among those to keep. Empty: nothing."""
@@ -61,12 +64,14 @@ class CaptionConfig(Group):
     """With a caption warm-up, begin with so many parts."""
 
     token_warmup_step: Annotated[float, Ge(0), Ui(step=1, label="Caption warm-up steps")] = 0.0
-    """Use only the first parts of captions in the beginning, and all of them from this step on; below 1 it is a share of all
-    steps. 0 turns it off."""
+    """Use only the first parts of captions in the beginning, and all of them from this step on; below 1 it is a share
+    of all steps. 0 turns it off."""
 
     def relations(self) -> Iterator[Problem]:
         if not self.caption_separator:
-            yield Problem("caption_separator", "It is empty; captions need something between their parts, such as a comma.")
+            yield Problem(
+                "caption_separator", "It is empty; captions need something between their parts, such as a comma."
+            )
         if not self.caption_extension:
             yield Problem("caption_extension", "It is empty; caption files need an ending of their own, such as .txt.")
         if self.token_warmup_min != 1 and not self.token_warmup_step:

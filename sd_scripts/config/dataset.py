@@ -26,7 +26,7 @@ def _size_text(value: object) -> object:
 
 
 def _range_text(value: object) -> object:
-    """"2.0,4.0" or [2.0, 4.0] -> "2.0,4.0". Raises ValueError with what is wanted."""
+    """ "2.0,4.0" or [2.0, 4.0] -> "2.0,4.0". Raises ValueError with what is wanted."""
     if value is None:
         return None
     numbers = value if isinstance(value, list | tuple) else str(value).split(",")
@@ -39,7 +39,6 @@ def _range_text(value: object) -> object:
     return f"{low:g},{high:g}"
 
 
-
 class DatasetConfig(Group):
     title: ClassVar[str] = "Dataset"
 
@@ -48,12 +47,12 @@ class DatasetConfig(Group):
     metadata file, the folder that its image names start from."""
 
     reg_data_dir: Annotated[str | None, Ui(label="Regularization folder", kind="folder", basic=True)] = None
-    """The folder that holds folders of regularization images, named like those of the training images: pictures of the same
-    class, so that the class keeps its meaning. Empty: none."""
+    """The folder that holds folders of regularization images, named like those of the training images: pictures of
+    the same class, so that the class keeps its meaning. Empty: none."""
 
     dataset_config: Annotated[str | None, Ui(label="Dataset file", kind="file")] = None
-    """A .toml or .json file that describes the data sets. It takes the place of the folders above; what it leaves open is
-    taken from here. Empty: the folders count."""
+    """A .toml or .json file that describes the data sets. It takes the place of the folders above; what it leaves
+    open is taken from here. Empty: the folders count."""
 
     in_json: Annotated[str | None, Ui(label="Metadata file", kind="file")] = None
     """A .json or .jsonl file with the captions and tags of all images, in place of caption files. Empty: none."""
@@ -62,11 +61,12 @@ class DatasetConfig(Group):
     """How often each image of the metadata file is trained in an epoch. Folders say it in their names."""
 
     resolution: Annotated[str, BeforeValidator(_size_text), Ui(basic=True)] = "512,512"
-    """Size of the pictures in training: one number for a square, or width,height. With buckets it gives the area that all
-    pictures are brought to. 512 suits SD 1.x, 768 SD 2.x with v-prediction."""
+    """Size of the pictures in training: one number for a square, or width,height. With buckets it gives the area that
+    all pictures are brought to. 512 suits SD 1.x, 768 SD 2.x with v-prediction."""
 
     train_batch_size: Annotated[int, Ge(1), Ui(label="Batch size", basic=True)] = 1
-    """How many images are trained at once on each device. More is steadier and faster by image but needs more memory."""
+    """How many images are trained at once on each device. More is steadier and faster by image but needs more
+    memory."""
 
     enable_bucket: Annotated[bool, Ui(label="Buckets", basic=True)] = True
     """Train each picture in a size near its own shape. Off: all are resized and cropped to the one resolution."""
@@ -82,25 +82,29 @@ class DatasetConfig(Group):
     buckets. 64 is usual, 32 for SDXL."""
 
     bucket_no_upscale: Annotated[bool, Ui(label="Never enlarge")] = False
-    """Make buckets from the pictures' own sizes and only ever shrink them; the smallest and largest bucket sides then have
-    no effect."""
+    """Make buckets from the pictures' own sizes and only ever shrink them; the smallest and largest bucket sides then
+    have no effect."""
 
-    resize_interpolation: Literal["lanczos", "nearest", "bilinear", "linear", "bicubic", "cubic", "area", "box"] | None = None
-    """How pixels are computed when a picture is resized. Empty: by area when it shrinks along both sides, else lanczos."""
+    resize_interpolation: (
+        Literal["lanczos", "nearest", "bilinear", "linear", "bicubic", "cubic", "area", "box"] | None
+    ) = None
+    """How pixels are computed when a picture is resized. Empty: by area when it shrinks along both sides, else
+    lanczos."""
 
     color_aug: Annotated[bool, Ui(label="Color augmentation")] = False
     """Shift the hue or brightness of a third of the pictures a little, each time anew. Not for cached latents."""
 
     flip_aug: Annotated[bool, Ui(label="Flip augmentation")] = False
-    """Mirror pictures left to right half of the time. Not for things that aren't symmetric, such as a face with a scar."""
+    """Mirror pictures left to right half of the time. Not for things that aren't symmetric, such as a face with a
+    scar."""
 
     random_crop: bool = False
-    """Cut a picture to size at a random place instead of the middle. Without buckets, pictures larger than the resolution
-    are cut without being resized. Not for cached latents."""
+    """Cut a picture to size at a random place instead of the middle. Without buckets, pictures larger than the
+    resolution are cut without being resized. Not for cached latents."""
 
     face_crop_aug_range: Annotated[str | None, BeforeValidator(_range_text), Ui(label="Face crop range")] = None
-    """Cut around the face whose place stands at the end of the file's name as _x_y_width_height, so that the picture is this
-    many times as large as the face, such as 2.0,4.0. Only without buckets. Empty: off."""
+    """Cut around the face whose place stands at the end of the file's name as _x_y_width_height, so that the picture
+    is this many times as large as the face, such as 2.0,4.0. Only without buckets. Empty: off."""
 
     alpha_mask: bool = False
     """Take the transparency of pictures as their mask: what can't be seen isn't learned. Pictures without
@@ -116,8 +120,8 @@ class DatasetConfig(Group):
     """Keep encoded pictures in files beside the images, for later runs too. What has changed since is encoded anew."""
 
     skip_cache_check: bool = False
-    """Trust a file of cached latents that has the right name, without reading the image again to compare. Quicker for huge
-    data sets on slow disks."""
+    """Trust a file of cached latents that has the right name, without reading the image again to compare. Quicker for
+    huge data sets on slow disks."""
 
     vae_batch_size: Annotated[int, Ge(1), Ui(label="VAE batch size")] = 1
     """How many pictures are encoded at once when latents are cached."""
@@ -127,8 +131,8 @@ class DatasetConfig(Group):
     without looking at the images. Sizes are remembered on this machine in any case."""
 
     max_data_loader_n_workers: Annotated[int, Ge(0), Le(256), Ui(label="Data loader workers")] = 8
-    """At most this many processes prepare pictures ahead, and never more than there are cores. 0: none, the training process
-    does it. It makes no difference to the result."""
+    """At most this many processes prepare pictures ahead, and never more than there are cores. 0: none, the training
+    process does it. It makes no difference to the result."""
 
     persistent_data_loader_workers: bool = False
     """Keep those processes between epochs. Saves the wait at the start of each epoch, costs memory."""
@@ -154,9 +158,13 @@ class DatasetConfig(Group):
         yield from self._bucket_relations()
         yield from self._cache_relations()
         if self.face_crop_aug_range and self.enable_bucket:
-            yield Notice("face_crop_aug_range", "It has no effect with enable_bucket; turn buckets off to crop around faces.")
+            yield Notice(
+                "face_crop_aug_range", "It has no effect with enable_bucket; turn buckets off to crop around faces."
+            )
         if self.in_json is None and self.dataset_repeats != 1 and not self.dataset_config:
-            yield Notice("dataset_repeats", "It has no effect without in_json; folders have their repeats in their names.")
+            yield Notice(
+                "dataset_repeats", "It has no effect without in_json; folders have their repeats in their names."
+            )
         if self.dataset_config:
             for key in ("train_data_dir", "reg_data_dir", "in_json"):
                 if getattr(self, key):
@@ -173,11 +181,12 @@ class DatasetConfig(Group):
             message = f"{lowest} is above max_bucket_reso, which is {highest}; lower one or raise the other."
             yield Problem("min_bucket_reso", message)
             return
-        if min(self.size) < lowest:
-            message = f"{lowest} is above the shorter side of the resolution, {min(self.size)}; set it to {min(self.size)} or less."
+        short, long = min(self.size), max(self.size)
+        if short < lowest:
+            message = f"{lowest} is above the shorter side of the resolution, {short}; set it to {short} or less."
             yield Problem("min_bucket_reso", message)
-        if max(self.size) > highest:
-            message = f"{highest} is below the longer side of the resolution, {max(self.size)}; set it to {max(self.size)} or more."
+        if long > highest:
+            message = f"{highest} is below the longer side of the resolution, {long}; set it to {long} or more."
             yield Problem("max_bucket_reso", message)
 
     def _cache_relations(self) -> Iterator[Problem]:
@@ -187,8 +196,12 @@ class DatasetConfig(Group):
             return
         for key, what in (("color_aug", "Color augmentation"), ("random_crop", "Random crop")):
             if getattr(self, key):
-                message = f"{what} changes the pictures each time, so their latents can't be cached; turn one of the two off."
+                message = (
+                    f"{what} changes the pictures each time, so their latents can't be cached; turn one of the two off."
+                )
                 yield Problem(key, message)
         if self.face_crop_aug_range and not self.enable_bucket:
-            message = "Face crop changes the pictures each time, so their latents can't be cached; turn one of the two off."
+            message = (
+                "Face crop changes the pictures each time, so their latents can't be cached; turn one of the two off."
+            )
             yield Problem("face_crop_aug_range", message)

@@ -1,6 +1,7 @@
 """Aspect ratio buckets: which size a picture is trained in, and how it gets there.
 
-All sizes are (width, height) in pixels. The rules are those of sd-scripts, so that the same images end in the same buckets.
+All sizes are (width, height) in pixels. The rules are those of sd-scripts, so that the same images end in the same
+buckets.
 """
 
 from __future__ import annotations
@@ -104,6 +105,7 @@ def ratio_error(fit: Fit, size: Size) -> float:
 
 
 def conditioning_crop(size: Size, bucket: Size) -> tuple[int, int]:
-    """(left, top) that SDXL is told: the margins of the whole picture fitted *into* the bucket, as sd-scripts tells it."""
+    """(left, top) that SDXL is told: the margins of the whole picture fitted *into* the bucket, as sd-scripts tells
+    it."""
     scale = min(bucket[0] / size[0], bucket[1] / size[1])
     return int((bucket[0] - size[0] * scale) // 2), int((bucket[1] - size[1] * scale) // 2)

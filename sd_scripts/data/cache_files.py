@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import zipfile
 from dataclasses import dataclass
@@ -45,7 +46,11 @@ def read(file: Path, key: str | None) -> Kept | None:
         with np.load(file) as stored:
             if key is not None and str(stored["key"]) != key:
                 return None
-            mask = torch.from_numpy(stored["alpha_mask"]).mul(255).round().to(torch.uint8) if "alpha_mask" in stored else None
+            mask = (
+                torch.from_numpy(stored["alpha_mask"]).mul(255).round().to(torch.uint8)
+                if "alpha_mask" in stored
+                else None
+            )
             flipped = torch.from_numpy(stored["latents_flipped"]) if "latents_flipped" in stored else None
             return Kept(torch.from_numpy(stored["latents"]), flipped, mask)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
@@ -72,6 +77,7 @@ def write(file: Path, key: str, record: ImageRecord, kept: Kept) -> None:
             np.savez(opened, **fields)
         part.replace(file)
     except OSError as error:
-        part.unlink(missing_ok=True)
-        message = f"Cached latents can't be written to {file.parent}: {error.strerror}; make room or make it writable, or turn "
-        raise CacheProblem(message + "cache_latents_to_disk off to keep them in memory.") from error
+        with contextlib.suppress(OSError):
+            part.unlink()
+        advice = "make room there or make it writable, or turn cache_latents_to_disk off to keep them in memory"
+        raise CacheProblem(f"Cached latents can't be written to {file.parent}: {error.strerror}; {advice}.") from error

@@ -1,4 +1,5 @@
-"""What becomes of a caption on its way to the tokenizer, in the order of sd-scripts. Every draw comes from a given `Random`."""
+"""What becomes of a caption on its way to the tokenizer, in the order of sd-scripts. Every draw comes from a given
+`Random`."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ CHOICE = re.compile(r"\{([^{}]*)\}")
 
 @dataclass(frozen=True)
 class Moment:
-    """When a caption is read. epoch: counted from 1. step: changes of the weights so far. total_steps: of the whole run."""
+    """When a caption is read. epoch: counted from 1. step: changes of the weights so far. total_steps: of the whole
+    run."""
 
     epoch: int
     step: int
@@ -43,7 +45,9 @@ def plain(lines: Sequence[str], config: CaptionConfig) -> str:
         caption = _wildcards(caption, None)
     if config.keep_tokens_separator and config.keep_tokens_separator in caption:
         caption = ", ".join(part for group in _divided(caption, config) for part in group)
-    return caption.replace(config.secondary_separator, config.caption_separator) if config.secondary_separator else caption
+    return (
+        caption.replace(config.secondary_separator, config.caption_separator) if config.secondary_separator else caption
+    )
 
 
 def framed(line: str, config: CaptionConfig) -> str:
@@ -59,7 +63,8 @@ def is_dropped(config: CaptionConfig, moment: Moment, rng: Random) -> bool:
 
 
 def _wildcards(caption: str, rng: Random | None) -> str:
-    """`{a|b}` -> one of both (without `rng` the first), from the inside out; `{{` and `}}` stand for the braces themselves."""
+    """`{a|b}` -> one of both (without `rng` the first), from the inside out; `{{` and `}}` stand for the braces
+    themselves."""
     for doubled, stand_in in ESCAPES.items():
         caption = caption.replace(doubled, stand_in)
     found = CHOICE.search(caption)

@@ -132,7 +132,9 @@ class _Endless(torch.utils.data.Sampler[Where]):
 class BatchMaker:
     """(epoch, position) -> Batch, whichever process asks."""
 
-    def __init__(self, datasets: tuple[PlannedDataset, ...], rules: Rules, latents: LatentsCache | None, world: World) -> None:
+    def __init__(
+        self, datasets: tuple[PlannedDataset, ...], rules: Rules, latents: LatentsCache | None, world: World
+    ) -> None:
         self.order = Order(datasets, rules.seed, rules.varied)
         self._datasets = datasets
         self._rules = rules
@@ -224,7 +226,9 @@ def build_validation(
     config: TrainConfig, plan: Plan, latents: LatentsCache | None = None, world: World | None = None
 ) -> Batches | None:
     """The same batches in every epoch, of the images that are kept out of training; None where there are none."""
-    held_out = tuple(PlannedDataset(data.config, data.subsets, data.validation) for data in plan.datasets if data.validation)
+    held_out = tuple(
+        PlannedDataset(data.config, data.subsets, data.validation) for data in plan.datasets if data.validation
+    )
     if not held_out:
         return None
     world = world or World()

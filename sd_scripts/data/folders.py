@@ -38,7 +38,10 @@ def subsets_in(
     if not named:
         return [], [Problem(key, _no_layout(parent, inside, folders))]
     problems: list[Problem] = [
-        Notice(key, f"The folder {entry.name} is left out, because its name doesn't start with repeats, as in 10_{entry.name}.")
+        Notice(
+            key,
+            f"The folder {entry.name} is left out, because its name doesn't start with repeats, as in 10_{entry.name}.",
+        )
         for entry in folders
         if not NAME.fullmatch(entry.name)
     ]
@@ -60,7 +63,7 @@ def _no_layout(parent: Path, inside: Iterable[os.DirEntry[str]], folders: list[o
     if images:
         pictures = "1 image lies" if images == 1 else f"{images} images lie"
         return (
-            f"{pictures} directly in {parent}; move them into a folder in it whose name is the repeats and what they show, "
+            f"{pictures} directly in {parent}; move them into a folder in it that is named <repeats>_<words>, "
             f"such as {parent / '10_name'}."
         )
     if folders:
@@ -187,12 +190,16 @@ def _judge(found: Scan, files: dict[str, os.DirEntry[str]], images: list[str]) -
         found.problems.append(Problem(subset.key, message))
     if not images:
         found.problems.append(Problem(subset.key, _no_images(folder)))
-    unreadable = sorted(name for name in files if Path(name).suffix.lower() in set(headers.NEWER) - headers.readable_endings())
+    unreadable = sorted(
+        name for name in files if Path(name).suffix.lower() in set(headers.NEWER) - headers.readable_endings()
+    )
     if unreadable:
         message = f"{_few(unreadable)} in {folder} can't be read by the installed Pillow; save them as .png or .webp."
         found.problems.append(Problem(subset.key, message))
     if found.empty:
-        message = f"{_few(found.empty)} in {folder} {'is' if len(found.empty) == 1 else 'are'} empty, and so is the caption."
+        message = (
+            f"{_few(found.empty)} in {folder} {'is' if len(found.empty) == 1 else 'are'} empty, and so is the caption."
+        )
         found.problems.append(Notice("caption_extension", message))
     if found.uncaptioned:
         found.problems += _uncaptioned(found, files, images)
@@ -220,5 +227,7 @@ def _uncaptioned(found: Scan, files: dict[str, os.DirEntry[str]], images: list[s
             message += f"set it to {other} to use them."
             yield Notice("caption_extension", message)
     if found.uncaptioned < len(images) or not subset.class_tokens:
-        message = f"{found.uncaptioned} of {len(images)} images in {found.folder} have no {ending} file; they get {words}."
+        message = (
+            f"{found.uncaptioned} of {len(images)} images in {found.folder} have no {ending} file; they get {words}."
+        )
         yield Notice("caption_extension", message)

@@ -1,4 +1,5 @@
-"""Subsets -> the records of one data set: images found, masks matched, some kept for validation, repeats and buckets set."""
+"""Subsets -> the records of one data set: images found, masks matched, some kept for validation, repeats and buckets
+set."""
 
 from __future__ import annotations
 
@@ -108,9 +109,9 @@ def _matched(work: _Gathering) -> list[ImageRecord]:
     wanted = sum(record.repeats for record in work.training)
     repeats = repeated_for(wanted, [record.repeats for record in work.regularization])
     unused = repeats.count(0)
-    if unused:
-        message = f"{unused} of {len(repeats)} regularization images aren't used: there are more than training images x repeats, "
-        work.problems.append(Notice("reg_data_dir", message + f"which is {wanted}."))
+    if unused and wanted:
+        message = f"{unused} of {len(repeats)} regularization images aren't used: the others are enough for the"
+        work.problems.append(Notice(work.regularization[0].subset.key, f"{message} {wanted} training samples of an epoch."))
     return [
         record if record.repeats == count else replace(record, repeats=count)
         for record, count in zip(work.regularization, repeats, strict=True)
@@ -128,14 +129,18 @@ def _with_masks(subset: Subset, pictures: list[Picture], problems: list[Problem]
     except OSError as error:
         problems.append(Problem(key, f"The mask folder {folder} can't be read: {error.strerror}; check its name."))
         return pictures
-    masks = {Path(name).stem: folder / name for name in names if Path(name).suffix.lower() in headers.readable_endings()}
+    masks = {
+        Path(name).stem: folder / name for name in names if Path(name).suffix.lower() in headers.readable_endings()
+    }
     missing = [picture.path.name for picture in pictures if picture.path.stem not in masks]
     extra = sorted(masks.keys() - {picture.path.stem for picture in pictures})
     if missing:
         message = f"{_few(missing)} of {subset.name} {'has' if len(missing) == 1 else 'have'} no mask in {folder}; "
         problems.append(Problem(key, message + "add one under the same name for each image."))
     if extra:
-        message = f"{_few([masks[stem].name for stem in extra])} in {folder} {'belongs' if len(extra) == 1 else 'belong'} "
+        message = (
+            f"{_few([masks[stem].name for stem in extra])} in {folder} {'belongs' if len(extra) == 1 else 'belong'} "
+        )
         problems.append(Problem(key, message + f"to no image of {subset.name}; take out what doesn't belong."))
     return [replace(picture, mask_path=masks.get(picture.path.stem)) for picture in pictures]
 

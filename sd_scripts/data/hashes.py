@@ -28,7 +28,9 @@ class Hashes:
                 if not self._trusting:
                     self._index(file.parent).put("hashes", file.name, stamp, known)
         except OSError as error:
-            raise BadImage(f"The image {file} can't be read: {error.strerror}; check the file and its permissions.") from error
+            raise BadImage(
+                f"The image {file} can't be read: {error.strerror}; check the file and its permissions."
+            ) from error
         return str(known)
 
     def save(self) -> None:

@@ -47,7 +47,9 @@ def size_of(path: str | Path) -> Size:
     except (_NeedsPillow, struct.error):
         pass
     except OSError as error:
-        raise BadImage(f"The image {path} can't be read: {error.strerror}; check the file and its permissions.") from error
+        raise BadImage(
+            f"The image {path} can't be read: {error.strerror}; check the file and its permissions."
+        ) from error
     return _any(path)
 
 

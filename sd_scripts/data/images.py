@@ -1,4 +1,5 @@
-"""Image files -> the pixels of their buckets. Arrays are HWC uint8, masks HW uint8; every draw comes from a given `Random`."""
+"""Image files -> the pixels of their buckets. Arrays are HWC uint8, masks HW uint8; every draw comes from a given
+`Random`."""
 
 from __future__ import annotations
 
@@ -131,7 +132,10 @@ def _around_face(record: ImageRecord, face: tuple[int, int, int, int], rng: Rand
     smallest = min(1.0, side / (face_side * high))
     largest = min(1.0, side / (face_side * low))
     scale = max(covering, rng.uniform(smallest, largest))
-    size = (max(record.bucket[0], int(record.size[0] * scale + 0.5)), max(record.bucket[1], int(record.size[1] * scale + 0.5)))
+    size = (
+        max(record.bucket[0], int(record.size[0] * scale + 0.5)),
+        max(record.bucket[1], int(record.size[1] * scale + 0.5)),
+    )
     left, top = (
         min(max(0, int(centre * scale) - bucket // 2), whole - bucket)
         for centre, bucket, whole in zip((x, y), record.bucket, size, strict=True)

@@ -1,7 +1,7 @@
 """What is remembered about the files of a folder, so that a huge one is planned in seconds the next time.
 
-Each entry holds for a file of one length and time of change; another length or time makes it forgotten. The index lies in
-the user's cache folder, and training goes on without it where it can't be written.
+Each entry holds for a file of one length and time of change; another length or time makes it forgotten. The index
+lies in the user's cache folder, and training goes on without it where it can't be written.
 """
 
 from __future__ import annotations

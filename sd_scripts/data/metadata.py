@@ -48,14 +48,15 @@ def _entries(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     except FileNotFoundError as error:
         raise BadMetadata(f"The metadata file {file} does not exist; check its name.") from error
     except (OSError, UnicodeDecodeError) as error:
-        raise BadMetadata(f"The metadata file {file} can't be read as UTF-8 text; check it and its permissions.") from error
+        raise BadMetadata(
+            f"The metadata file {file} can't be read as UTF-8 text; check it and its permissions."
+        ) from error
     if file.suffix.lower() == ".jsonl":
         yield from _lines(file, text)
         return
     parsed = _parsed(file, text, 1)
     if not isinstance(parsed, dict) or not all(isinstance(entry, dict) for entry in parsed.values()):
-        message = f"The metadata file {file} must hold an object with one object for each image; a .jsonl file has one a line."
-        raise BadMetadata(message)
+        raise BadMetadata(f"The metadata file {file} must hold an object with one object in it for each image.")
     yield from parsed.items()
 
 
@@ -65,7 +66,9 @@ def _lines(file: Path, text: str) -> Iterator[tuple[str, dict[str, Any]]]:
             continue
         entry = _parsed(file, line, number)
         if not isinstance(entry, dict) or not isinstance(entry.get("image_path"), str):
-            raise BadMetadata(f"Line {number} of {file} has no image_path; each line is an object with image_path and caption.")
+            raise BadMetadata(
+                f"Line {number} of {file} has no image_path; each line is an object with image_path and caption."
+            )
         yield entry["image_path"], entry
 
 
@@ -74,7 +77,9 @@ def _parsed(file: Path, text: str, first_line: int) -> Any:
         return json.loads(text)
     except ValueError as error:
         line = first_line + getattr(error, "lineno", 1) - 1
-        raise BadMetadata(f"The metadata file {file} is not valid JSON at line {line}; correct it or make it anew.") from error
+        raise BadMetadata(
+            f"The metadata file {file} is not valid JSON at line {line}; correct it or make it anew."
+        ) from error
 
 
 @dataclass
@@ -123,7 +128,9 @@ def _add(found: Scan, places: _Places, name: str, entry: dict[str, Any]) -> None
     path = places.find(name)
     if path is None:
         where = places.root or "its folder"
-        found.broke(f"{found.subset.metadata_file} names the image {name}, which isn't in {where}; add it or take it out.")
+        found.broke(
+            f"{found.subset.metadata_file} names the image {name}, which isn't in {where}; add it or take it out."
+        )
         return
     try:
         size = places.size(path)
@@ -145,7 +152,9 @@ def captions_of(entry: dict[str, Any], separator: str) -> tuple[str, ...]:
 def _judge(found: Scan) -> None:
     file, key = found.subset.metadata_file, found.subset.key
     if found.broken > MOST_NAMED:
-        found.problems.append(Problem(key, f"{found.broken - MOST_NAMED} more images that {file} names are missing or broken."))
+        found.problems.append(
+            Problem(key, f"{found.broken - MOST_NAMED} more images that {file} names are missing or broken.")
+        )
     if found.uncaptioned:
         message = f"{found.uncaptioned} images in {file} have neither caption nor tags; they get an empty caption."
         found.problems.append(Notice(key, message))

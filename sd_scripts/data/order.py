@@ -32,7 +32,9 @@ class Order:
     @property
     def count(self) -> int:
         """Batches in each epoch."""
-        per_bucket = ((len(places), size) for size, made in zip(self.sizes, self.samples, strict=True) for places in made.values())
+        per_bucket = (
+            (len(places), size) for size, made in zip(self.sizes, self.samples, strict=True) for places in made.values()
+        )
         return sum(-(-many // size) for many, size in per_bucket)
 
     def __getstate__(self) -> dict[str, object]:

@@ -47,7 +47,8 @@ class Subset:
 
 @dataclass(frozen=True)
 class Picture:
-    """An image file that was found. size: (width, height) as it is looked at. captions: one text, or several to choose from."""
+    """An image file that was found. size: (width, height) as it is looked at. captions: one text, or several to
+    choose from."""
 
     path: Path
     size: Size
@@ -112,14 +113,16 @@ def fit_of(config: DatasetConfig, buckets: Buckets, size: Size) -> Fit:
 
 
 def buckets_of(config: DatasetConfig) -> Buckets:
-    return Buckets(config.size, config.min_bucket_reso, config.max_bucket_reso, config.bucket_reso_steps, config.bucket_no_upscale)
+    return Buckets(
+        config.size, config.min_bucket_reso, config.max_bucket_reso, config.bucket_reso_steps, config.bucket_no_upscale
+    )
 
 
 def repeated_for(wanted: int, repeats: Sequence[int]) -> list[int]:
     """Repeats of regularization images, so that they are as many as the training images.
 
-    They are taken in order until there are enough; the rest is left out (0). If all are too few, each is shown once more in
-    turn until there are enough.
+    They are taken in order until there are enough; the rest is left out (0). If all are too few, each is shown once
+    more in turn until there are enough.
     """
     taken, total = [], 0
     for count in repeats:

@@ -23,7 +23,8 @@ FILTERS = {
 
 
 def resized(picture: Pixels, size: Size, interpolation: str | None) -> Pixels:
-    """To (width, height); an array of HW or HWC. Without a named interpolation: by area where both sides shrink, else lanczos."""
+    """To (width, height); an array of HW or HWC. Without a named interpolation: by area where both sides shrink, else
+    lanczos."""
     height, width = picture.shape[:2]
     if (width, height) == size:
         return picture
