@@ -59,7 +59,7 @@ SAME = {
     "renamed": ({"max_resolution": "512,768", "lora_network_weights": "a.safetensors"},
     {"resolution": "512,768", "network_weights": "a.safetensors"}),
     "empty is not set": ({"lr_scheduler_power": "", "vae": " ", "resume": None}, {}),
-    "today's keys": ({"learning_rate": 1e-3, "network_args": ["conv_dim=4"]}, {"learning_rate": 1e-3, "network_args": ["conv_dim=4"]}),
+    "today's keys": ({"network_args": ["conv_dim=4"]}, {"network_args": ["conv_dim=4"]}),
     "no extension": ({"caption_extension": ""}, {"caption_extension": ".caption"}),
     "8-bit switch": ({"use_8bit_adam": True}, {"optimizer_type": "AdamW8bit"}),
     "8-bit switch off": ({"use_8bit_adam": False}, {}),
@@ -108,7 +108,7 @@ SAME = {
     "zeros that meant nothing": ({"save_every_n_steps": 0, "clip_skip": 0, "seed": 0, "vae_batch_size": 0,
     "main_process_port": 0}, {}),
     "the last layer": ({"clip_skip": "1"}, {}),
-    "another family's fields": ({"flux1_checkbox": False, "clip_l": "x", "sd3_t5xxl": "y", "discrete_flow_shift": 3}, {}),
+    "another family's fields": ({"flux1_checkbox": False, "clip_l": "x", "sd3_t5xxl": "y"}, {}),
     "fields that went": ({"model_list": "custom", "save_as_bool": False, "lowvram": False}, {}),
     "flags": (
         {"noise_offset": 0.1, "additional_parameters": '--noise_offset=0.2 --no_metadata --lr_scheduler_args '

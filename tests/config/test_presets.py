@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from sd_scripts.config import load
 
 ROOT = Path(__file__).parents[2]
