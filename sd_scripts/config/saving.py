@@ -96,7 +96,7 @@ class SavingConfig(Group):
     """Upload the saved files to this repository (name/repository), which is made where it does not exist. Empty: no upload."""
 
     huggingface_repo_type: Annotated[Literal["model", "dataset", "space"] | None, Ui(label="Kind of repository")] = None
-    """Empty: model."""
+    """What sort of repository it is. Empty: model."""
 
     huggingface_path_in_repo: Annotated[str | None, Ui(label="Folder in the repository")] = None
     """Upload into this folder. Empty: the top."""
