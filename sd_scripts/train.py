@@ -5,6 +5,7 @@ Exit codes: 0 trained or stopped as asked, 1 something unexpected, 2 something t
 
 from __future__ import annotations
 
+import logging
 import os
 import shlex
 import sys
@@ -43,9 +44,11 @@ def train(config: TrainConfig, run: RunFolder) -> int:
     events = Events(run if first else None)
     try:
         _choose_devices(config)
+        _quiet_libraries()
         from .training.run import run_training
 
-        return DONE if run_training(config, run if first else None, events) else REFUSED
+        run_training(config, run if first else None, events)
+        return DONE
     except UserError as error:
         _tell(error, events)
         return REFUSED
@@ -80,6 +83,15 @@ def _choose_devices(config: TrainConfig) -> None:
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", config.launch.gpu_ids.replace(" ", ""))
     if config.launch.num_cpu_threads_per_process:
         os.environ["OMP_NUM_THREADS"] = str(config.launch.num_cpu_threads_per_process)
+
+
+def _quiet_libraries() -> None:
+    """What they have to say is for programmers; the log is for whoever trains."""
+    for name in ("DIFFUSERS_VERBOSITY", "TRANSFORMERS_VERBOSITY"):
+        os.environ.setdefault(name, "error")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    for name in ("bitsandbytes", "diffusers", "transformers"):
+        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def _asked_for(argv: Sequence[str], fixed: Mapping[str, object] | None) -> Events:

@@ -55,3 +55,24 @@ def tiny_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Image.new("RGB", (32, 32), colour).save(folder / f"{name}.png")
         (folder / f"{name}.txt").write_text(f"{name}, plain", encoding="utf-8")
     return parent
+
+
+@pytest.fixture
+def tiny_settings(tiny_model: Path, tiny_images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
+    """Settings of a run of six steps over the tiny images, two epochs of three batches, that ends within a second or two."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return {
+        "pretrained_model_name_or_path": str(tiny_model), "train_data_dir": str(tiny_images), "resolution": "32",
+        "min_bucket_reso": 32, "bucket_reso_steps": 8, "max_data_loader_n_workers": 0, "train_batch_size": 2,
+        "output_dir": str(tmp_path / "out"), "output_name": "tiny", "run_dir": str(tmp_path / "run"), "seed": 1,
+        "max_train_steps": 6, "learning_rate": 1e-3,
+    }  # fmt: skip
+
+
+def flags(settings: dict[str, object]) -> list[str]:
+    """Settings as words of a command line."""
+    words = []
+    for key, value in settings.items():
+        many = value if isinstance(value, (list, tuple)) else [value]
+        words += [f"--{key}", *(str(one).lower() if isinstance(one, bool) else str(one) for one in many)]
+    return words

@@ -91,7 +91,7 @@ class State:
     def _load_weights(self, folder: Path) -> None:
         try:
             self.method.load_state_dict(load_file(str(folder / "model.safetensors")))
-        except (OSError, SafetensorError, RuntimeError, KeyError, ValueError) as error:
+        except (OSError, SafetensorError, RuntimeError, KeyError, ValueError, UserError) as error:
             raise BadState(
                 f"resume: The weights in {folder} are not those of this training ({_first_line(error)}); "
                 "give the same network settings as when it was saved."
