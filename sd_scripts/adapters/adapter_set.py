@@ -55,6 +55,8 @@ class AdapterSet:
                 rate, label = rate * factors[target.block], f"{label}_block_{target.block:02}"
             ratio = self._ratio(target.part)
             for key, parameter in module.named_parameters():
+                if not parameter.requires_grad:  # some kinds leave a matrix as it was drawn
+                    continue
                 faster = ratio is not None and key in module.FASTER
                 group_name = f"{label}_plus" if faster else label
                 group_rate = rate * ratio if faster and ratio else rate
@@ -68,7 +70,27 @@ class AdapterSet:
 
     def state_dict(self) -> dict[str, Tensor]:
         """Name in a file -> tensor."""
-        return {f"{name}.{key}": value for name, module in self.modules.items() for key, value in module.file_tensors().items()}
+        return {
+            f"{module.PREFIX}{name.removeprefix('lora_')}.{key}": value
+            for name, module in self.modules.items()
+            for key, value in module.file_tensors().items()
+        }
+
+    def training_state(self) -> dict[str, Tensor]:
+        """What a saved state holds: as a file, but nothing that is trained is multiplied into another tensor."""
+        return {f"{name}.{key}": value for name, module in self.modules.items() for key, value in module.training_tensors().items()}
+
+    @torch.no_grad()
+    def load_training_state(self, tensors: Mapping[str, Tensor]) -> None:
+        """Raises KeyError or UserError where the tensors are not those of these very adapters."""
+        differing = set(tensors) ^ set(self.training_state())
+        if differing:
+            raise KeyError(f"{len(differing)} tensors are not in both, such as {min(differing)}")
+        for name, own in by_module(tensors).items():
+            try:
+                self.modules[name].load_training_tensors(own)
+            except ValueError as error:
+                raise UserError(f"The saved state does not fit: {name} {error}; resume with the settings it was saved with.") from None
 
     @torch.no_grad()
     def load_state_dict(self, tensors: Mapping[str, Tensor], source: str = "the network file") -> list[str]:
@@ -76,7 +98,7 @@ class AdapterSet:
 
         Raises UserError where a module's tensors don't fit, or where none of the file's modules is known.
         """
-        found = by_module(tensors)
+        found = by_target(tensors)
         if not set(found) & set(self.modules):
             raise UserError(f"{source} has no module that is trained here, so it is for another kind of model; choose a fitting one.")
         for name in sorted(set(found) & set(self.modules)):
@@ -103,3 +125,8 @@ def by_module(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
         name, _, rest = key.partition(".")
         modules.setdefault(name, {})[rest] = value
     return modules
+
+
+def by_target(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    """As `by_module`, under the names that targets have: some kinds' names begin otherwise in files."""
+    return {f"lora_{name[4:]}" if name.startswith("oft_") else name: own for name, own in by_module(tensors).items()}

@@ -28,6 +28,8 @@ class Target(Protocol):
     def block(self) -> int | None: ...
     @property
     def stored_as_convolution(self) -> bool: ...
+    @property
+    def role(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,10 @@ class AdapterModule(nn.Module):
     """What a module's tensors in a file can be called. The first one tells the kind."""
     FASTER: ClassVar[tuple[str, ...]] = ()
     """Of these, the ones that LoRA+ trains at a higher rate."""
+    FLAT: ClassVar[tuple[str, ...]] = ()
+    """Of these, the ones that stay matrices where files hold the layer as a convolution."""
+    PREFIX: ClassVar[str] = "lora_"
+    """What a module's name begins with in a file."""
 
     def __init__(self, target: Target) -> None:
         super().__init__()
@@ -65,8 +71,26 @@ class AdapterModule(nn.Module):
 
     @classmethod
     @abstractmethod
-    def delta_in_file(cls, tensors: Mapping[str, Tensor]) -> Tensor:
-        """What a module in a file adds to its layer's weight, in float32, in the weight's shape or one with as many numbers."""
+    def delta_in_file(cls, tensors: Mapping[str, Tensor], weight: Tensor | None = None) -> Tensor:
+        """What a module in a file adds to its layer's weight, in float32, in the weight's shape or one with as many numbers.
+
+        weight: the layer's. Raises ValueError where the kind needs it and it is not given.
+        """
+
+    @classmethod
+    def bias_in_file(cls, tensors: Mapping[str, Tensor]) -> Tensor | None:
+        """What it adds to its layer's bias; most kinds leave it alone."""
+        return None
+
+    @classmethod
+    def settings_in_file(cls, tensors: Mapping[str, Tensor]) -> dict[str, object]:
+        """Settings of NetworkConfig that a module must have been made with, as its tensors tell."""
+        return {}
+
+    @classmethod
+    def is_of(cls, name: str, tensors: Mapping[str, Tensor]) -> bool:
+        """Whether a module of a file, under the name it has there, is of this kind."""
+        return name.startswith(cls.PREFIX) and set(tensors) <= set(cls.FILE_KEYS) and cls.FILE_KEYS[0] in tensors
 
     @abstractmethod
     def change(self, x: Tensor) -> Tensor | None:
@@ -95,16 +119,31 @@ class AdapterModule(nn.Module):
 
     def file_tensors(self) -> dict[str, Tensor]:
         """The tensors as files hold them."""
-        return {key: self._to_file(value) for key, value in self.state_dict().items()}
+        return {key: self._to_file(key, value) for key, value in self.state_dict().items()}
+
+    def training_tensors(self) -> dict[str, Tensor]:
+        """The tensors as a saved state holds them, of which the training can go on exactly."""
+        return self.file_tensors()
 
     def load_file_tensors(self, tensors: Mapping[str, Tensor]) -> None:
-        """Raises ValueError where a tensor is missing or of another shape."""
-        for key, own in self.state_dict().items():
+        """Raises ValueError where a tensor is missing, not trained here, or of another shape."""
+        self._take(self.state_dict(), tensors)
+
+    def load_training_tensors(self, tensors: Mapping[str, Tensor]) -> None:
+        self.load_file_tensors(tensors)
+
+    def _take(self, wanted: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> None:
+        for key in tensors:
+            if key not in wanted:
+                raise ValueError(f"has {key}, which is not trained here")
+        for key, own in wanted.items():
             if key not in tensors:
                 raise ValueError(f"has no {key}")
-            if self._to_file(own).shape != tensors[key].shape and own.shape != tensors[key].shape:
-                raise ValueError(f"has {key} of shape {tuple(tensors[key].shape)} where {tuple(self._to_file(own).shape)} is wanted")
+            shape = self._to_file(key, own).shape
+            if shape != tensors[key].shape and own.shape != tensors[key].shape:
+                raise ValueError(f"has {key} of shape {tuple(tensors[key].shape)} where {tuple(shape)} is wanted")
             own.copy_(tensors[key].reshape(own.shape))
 
-    def _to_file(self, value: Tensor) -> Tensor:
-        return value[:, :, None, None] if self._stored_as_convolution and value.ndim == 2 else value
+    def _to_file(self, key: str, value: Tensor) -> Tensor:
+        as_convolution = self._stored_as_convolution and value.ndim == 2 and key not in self.FLAT
+        return value[:, :, None, None] if as_convolution else value

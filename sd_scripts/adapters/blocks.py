@@ -53,8 +53,8 @@ class BlockSizes:
             return None
         network = self.network
         if _is_spatial(target.module):
-            rank = _at(network.conv_block_dims, target.block, network.conv_dim or 0)
-            alpha = _at(network.conv_block_alphas, target.block, network.conv_alpha)
+            rank = _at(network.conv_block_dims, target.block, network.convolution_rank)
+            alpha = _at(network.conv_block_alphas, target.block, network.convolution_alpha)
         else:
             rank = _at(network.block_dims, target.block, network.network_dim)
             alpha = _at(network.block_alphas, target.block, network.network_alpha)

@@ -6,6 +6,7 @@ import errno
 import os
 import pickle
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -43,7 +44,8 @@ def write_whole(path: Path, write: Callable[[Path], None], key: str = "output_di
             os.fsync(file.fileno())
         temporary.replace(path)
     except (OSError, RuntimeError, SafetensorError) as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
         raise UserError(_why(path, error, key)) from error
 
 
@@ -75,7 +77,7 @@ def _load_safetensors(path: Path, key: str) -> tuple[dict[str, Tensor], dict[str
 def _load_pickle(path: Path, key: str) -> dict[str, Tensor]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, OSError, EOFError, RuntimeError, ValueError):
+    except (pickle.UnpicklingError, OSError, EOFError, RuntimeError, ValueError, IndexError, KeyError):
         raise UserError(f"{key}: {path} is damaged, or holds more than weights; get it as .safetensors.") from None
     tensors = content.get("state_dict", content) if isinstance(content, Mapping) else {}
     return {name: value for name, value in tensors.items() if isinstance(value, Tensor)}

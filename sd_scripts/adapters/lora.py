@@ -47,7 +47,7 @@ class Lora(AdapterModule):
         return Size(rank, float(tensors["alpha"]) if "alpha" in tensors else rank)
 
     @classmethod
-    def delta_in_file(cls, tensors: Mapping[str, Tensor]) -> Tensor:
+    def delta_in_file(cls, tensors: Mapping[str, Tensor], weight: Tensor | None = None) -> Tensor:
         size = cls.size_in_file(tensors)
         down_RI = tensors["lora_down.weight"].float().flatten(1)
         up_OR = tensors["lora_up.weight"].float().flatten(1)

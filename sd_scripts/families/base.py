@@ -44,6 +44,10 @@ class Condition:
     text_BTC: Tensor
 
 
+Draws = torch.Generator | Sequence[torch.Generator] | None
+"""One generator for a batch, or one for each of its pictures."""
+
+
 class Pictures(Protocol):
     """The part of a data batch that a family reads."""
 
@@ -100,7 +104,7 @@ class ModelFamily(ABC):
     def pipeline(self, scheduler: Any) -> DiffusionPipeline:
         """A pipeline that draws with these very networks."""
 
-    def latents(self, batch: Pictures, generator: torch.Generator | None = None) -> Tensor:
+    def latents(self, batch: Pictures, generator: Draws = None) -> Tensor:
         """Scaled latents of a batch: the cached ones, or its pictures encoded."""
         if batch.latents_BCHW is not None:
             latents_BCHW = batch.latents_BCHW.to(self.device)

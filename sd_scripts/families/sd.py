@@ -13,7 +13,7 @@ from torch import Tensor
 from ..config.schema import Notice
 from ..errors import UserError
 from . import attention, eight_bits, parts, text
-from .base import Condition, ModelFamily, Pictures, Target
+from .base import Condition, Draws, ModelFamily, Pictures, Target
 from .configs import NOISE_SCHEDULE
 from .detect import Detected, detect
 from .names import lora
@@ -117,7 +117,14 @@ class StableDiffusion(ModelFamily):
         """Computes activations twice in place of keeping them."""
         self.unet.enable_gradient_checkpointing()
         for text_encoder in self.text_encoders:
-            text_encoder.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+            text_encoder.activation_checkpointing_enable()
+
+
+def _noise(shape: torch.Size, generator: torch.Generator | Sequence[torch.Generator]) -> Tensor:
+    """Of one generator for the whole batch, or of one for each picture. Drawn where the generators are."""
+    if isinstance(generator, torch.Generator):
+        return torch.randn(shape, generator=generator, device=generator.device)
+    return torch.stack([torch.randn(shape[1:], generator=own, device=own.device) for own in generator])
 
 
 def check_family(path: Path, found: str | None, wanted: str) -> None:

@@ -84,7 +84,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise UserError(f"{path} holds more than weights, which could run code here, so it is not opened; get it as .safetensors.") from None
-    except (OSError, EOFError, RuntimeError, ValueError):
+    except (OSError, EOFError, RuntimeError, ValueError, IndexError, KeyError):
         raise UserError(f"{path} is damaged or not a model file; get it again.") from None
     tensors = content.get("state_dict", content) if isinstance(content, Mapping) else {}
     return {key: value for key, value in tensors.items() if isinstance(value, Tensor)}, {}
