@@ -59,7 +59,11 @@ class TrainPage:
     def check(self, *given: Any) -> tuple[str, str, dict[str, object]]:
         """Style sheet, list of problems, and the form to restore after a reload."""
         flat = self.flat(given)
-        return *self.judged(flat, self.load(given)), {"settings": flat}
+        return *self.judged(flat, self.load(given)), self.stored(flat)
+
+    def stored(self, flat: Mapping[str, object]) -> dict[str, object]:
+        """The form as the browser keeps it, until the app opens with other settings than it did."""
+        return {"settings": dict(flat), "opened_with": self.opening.settings}
 
     def judged(self, flat: Mapping[str, object], loaded: load.Loaded, said: list[Problem] | None = None) -> tuple[str, str]:
         hidden = visible.without_effect(self.parameters, flat, loaded.config)
@@ -107,7 +111,7 @@ class TrainPage:
         shown = values.widget_values(self.parameters, preset.settings)
         flat = self.flat(tuple(shown))
         said = [*preset.notices, *self._elsewhere(preset.settings)]
-        return [*shown, *self.judged(flat, load.from_flat(flat), said), {"settings": flat}, self.description(preset)]
+        return [*shown, *self.judged(flat, load.from_flat(flat), said), self.stored(flat), self.description(preset)]
 
     def _elsewhere(self, settings: Mapping[str, object]) -> Iterator[Notice]:
         """What a preset sets that this page has no field for."""
@@ -149,7 +153,8 @@ class TrainPage:
 
     def restore(self, stored: object) -> list[Any]:
         """The form as this browser left it; only widgets that differ from the page as it was sent are touched."""
-        if not isinstance(stored, dict) or not isinstance(stored.get("settings"), dict):
+        known = isinstance(stored, dict) and stored.get("opened_with") == self.opening.settings
+        if not known or not isinstance(stored.get("settings"), dict):
             return [gr.skip()] * (len(self.parameters) + 2)
         settings = presets.checked("", "", stored["settings"]).settings
         sent = values.widget_values(self.parameters, self.opening.settings)
@@ -258,7 +263,7 @@ def _connect(train: TrainPage, bar: Bar, widgets: list[Component], side: Side, s
     def planned(event: Any) -> None:
         event.then(train.plan, widgets, side.plan, trigger_mode="always_last", **quick)
 
-    edits = [w.change if isinstance(w, gr.Dropdown | gr.Checkbox) else w.input for w in widgets]  # type: ignore[attr-defined]
+    edits = [w.change for w in widgets]  # type: ignore[attr-defined]  # `input` misses what is pasted or deleted
     planned(gr.on(edits, train.check, widgets, [*judged, store], trigger_mode="always_last", **quick))
     planned(bar.load.click(train.load_preset, bar.choice, filled, **quick))
     planned(bar.file.upload(train.load_file, bar.file, filled, **quick))

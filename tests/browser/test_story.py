@@ -1,0 +1,149 @@
+"""What a visitor does and sees. The engine is a fake that writes run folders; everything else is real."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+expect = pytest.importorskip("playwright.sync_api").expect
+PATIENCE = 90_000
+SLOW_STEPS = 40
+
+
+@pytest.fixture
+def settings(images: Path) -> dict[str, Any]:
+    return {
+        "train_data_dir": str(images), "resolution": "64,64", "max_train_steps": 60, "seed": 10, "output_name": "teapot",
+        "min_bucket_reso": 64,
+    }  # fmt: skip
+
+
+def open_page(page: Any, app: Any) -> None:
+    page.goto(app.url)
+    page.wait_for_selector("#start")
+
+
+def see(page: Any, selector: str, text: str | re.Pattern[str]) -> None:
+    expect(page.locator(selector)).to_contain_text(text, timeout=PATIENCE)
+
+
+def field(page: Any, key: str) -> Any:
+    return page.locator(f"#p-{key}").locator("input, textarea").first
+
+
+def test_from_opening_the_page_to_a_finished_run(app: Any, page: Any, settings: Any, shoot: Callable[..., None]) -> None:
+    app.start(settings=settings)
+    open_page(page, app)
+    see(page, "#live", "No run yet.")
+    see(page, "#plan", "60")
+    shoot(page, "1-opened")
+    page.click("#start")
+    see(page, "#live-state", re.compile("Starting|Loading|Preparing|Training|Drawing"))
+    see(page, "#live-state", "Done")
+    see(page, "#live .facts", "60 of 60")
+    expect(page.locator("#live-samples img").last).to_have_js_property("naturalWidth", 64, timeout=PATIENCE)
+    see(page, "#live-saved", "fake-000060.safetensors")
+    page.click("#live .log summary")
+    see(page, "#live-log", "steps: 60/60")
+    expect(page.locator("#live-log")).not_to_contain_text("steps: 59/60")
+    shoot(page, "2-done", full_page=True)
+
+
+def test_a_run_outlives_reload_second_browser_and_app(
+    app: Any, page: Any, new_page: Callable[[], Any], settings: Any, shoot: Callable[..., None]
+) -> None:
+    app.start(settings={**settings, "max_train_steps": 5000, "seed": SLOW_STEPS})
+    open_page(page, app)
+    page.click("#start")
+    see(page, "#live-state", "Training")
+    page.reload()
+    see(page, "#live-state", re.compile("Training|Drawing"))
+    expect(page.locator("#live-stop")).to_be_enabled(timeout=PATIENCE)
+    other = new_page()
+    open_page(other, app)
+    see(other, "#live .facts", "of 5,000")
+    app.kill()
+    see(page, "#live .said", "The app does not answer; training is not affected.")
+    shoot(page, "3-app-gone")
+    before = app.store.reader(app.store.ids()[0]).step
+    app.start(settings=settings)
+    expect(page.locator("#live .said")).to_have_text("", timeout=PATIENCE)
+    open_page(other, app)
+    see(other, "#live-state", re.compile("Training|Drawing"))
+    assert app.store.reader(app.store.ids()[0]).step > before
+    page.click("#live-save")
+    see(page, "#live-saved", ".safetensors")
+    page.click("#live-stop")
+    see(page, "#live-state", "Stopped")
+    see(other, "#live-state", "Stopped")
+    shoot(page, "4-stopped")
+
+
+def test_a_run_that_fails_says_why(app: Any, page: Any, settings: Any, shoot: Callable[..., None]) -> None:
+    app.start(settings={**settings, "training_comment": "fail at start"})
+    open_page(page, app)
+    page.click("#start")
+    see(page, "#live-state", "Failed")
+    see(page, "#live-failure", "nowhere.safetensors does not exist.")
+    see(page, "#live-log", "Loading the model")
+    shoot(page, "5-failed")
+
+
+def test_wrong_values_are_said_at_the_field_and_stop_the_start(app: Any, page: Any, settings: Any, shoot: Callable[..., None]) -> None:
+    app.start(settings=settings)
+    open_page(page, app)
+    field(page, "learning_rate").fill("much")
+    see(page, "#problems", "'much' is not a number.")
+    message = page.locator("#p-learning_rate").evaluate("field => getComputedStyle(field, '::after').content")
+    assert "is not a number" in message
+    page.click("#start")
+    see(page, "#start-said", "is not a number")
+    assert app.store.ids() == []
+    shoot(page, "6-problem")
+    field(page, "learning_rate").fill("0.0002")
+    expect(page.locator("#problems")).not_to_contain_text("is not a number", timeout=PATIENCE)
+    page.click("#more-optimizer > button")
+    field(page, "max_grad_norm").fill("")
+    see(page, "#problems", "It is empty; give a number.")
+    page.click("#problems a")
+    expect(field(page, "max_grad_norm")).to_be_focused(timeout=PATIENCE)
+    field(page, "max_grad_norm").fill("0")
+    page.click("#print-command")
+    expect(page.locator("#command textarea")).to_have_value(re.compile("--max_grad_norm=0"), timeout=PATIENCE)
+
+
+def test_presets_replace_the_whole_form(app: Any, page: Any, settings: Any, tmp_path: Path, shoot: Callable[..., None]) -> None:
+    app.start(settings=settings)
+    open_page(page, app)
+    file = tmp_path / "other.json"
+    file.write_text('{"description": "Another.", "settings": {"network_dim": 24, "learning_rat": 1}}')
+    with page.expect_file_chooser() as chooser:
+        page.click("#open-preset")
+    chooser.value.set_files(str(file))
+    expect(field(page, "network_dim")).to_have_value("24", timeout=PATIENCE)
+    expect(field(page, "output_name")).to_have_value("", timeout=PATIENCE)
+    see(page, "#problems", "Did you mean learning_rate?")
+    see(page, "#preset-said", "Another.")
+    shoot(page, "7-preset")
+    page.reload()
+    expect(field(page, "network_dim")).to_have_value("24", timeout=PATIENCE)
+    expect(field(page, "output_name")).to_have_value("", timeout=PATIENCE)
+
+
+def test_where_a_login_is_asked_for_nothing_is_seen_without_it(
+    app: Any, page: Any, settings: Any, shoot: Callable[..., None]
+) -> None:
+    app.start("--username", "me", "--password", "secret word", settings=settings)
+    assert page.request.get(app.url + "live/runs").status == 401
+    page.goto(app.url)
+    page.get_by_label("username").fill("me")
+    page.get_by_label("password").fill("secret word")
+    shoot(page, "8-login")
+    page.get_by_role("button", name="Login").click()
+    see(page, "#live", "No run yet.")
+    page.click("#start")
+    see(page, "#live-state", "Done")
