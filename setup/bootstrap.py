@@ -160,7 +160,7 @@ class _Setup:
         self.environment, self.wanted, self.machine = environment, wanted, here
         self.runner, self.console = runner, runner.console
         self.before = environment.stamp()
-        self.stages, self.stage = 4 if wanted.dev else 3, 0
+        self.stages, self.stage = 5 if wanted.dev else 4, 0
 
     def run(self) -> None:
         (self.environment.folder / STAMP_NAME).unlink(missing_ok=True)
@@ -249,8 +249,10 @@ class _Setup:
         raise SetupProblem(sentence)
 
     def _check_torch(self) -> None:
+        self._begin("Trying PyTorch out")
         outcome = self.runner.run([str(self.environment.python), "-c", TORCH_PROBE])
         if outcome.code:
+            self.console.broken_off()
             reason = outcome.lines[-1] if outcome.lines else f"exit code {outcome.code}"
             hint = "; install Microsoft's Visual C++ Redistributable" if os.name == "nt" else ""
             raise SetupProblem(
@@ -258,7 +260,7 @@ class _Setup:
                 "or choose another build with --torch-index."
             )
         version, device, name = json.loads(outcome.lines[-1])
-        self.console.say(f"PyTorch {version} is ready and will train on {name or device}.")
+        self.console.end(f"{version} will train on {name or device}; found out")
         if self.machine.kind in ("cuda", "rocm") and device == "cpu":
             self.console.say(
                 f"It cannot use {self.machine.gpus[0]}: update the graphics driver, or choose another build with "

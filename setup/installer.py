@@ -120,14 +120,14 @@ class Runner:
             encoding="utf-8", errors="replace", env=pip_environment(), pass_fds=inherited,
         )  # fmt: skip
         lines: queue.Queue[str | None] = queue.Queue()
-        threading.Thread(target=_read, args=(process, lines), daemon=True).start()
-        try:
-            last = self._follow(lines)
-        except BaseException:
-            process.terminate()
-            process.wait()
-            raise
-        return Outcome(process.wait(), last)
+        with process:
+            threading.Thread(target=_read, args=(process, lines), daemon=True).start()
+            try:
+                last = self._follow(lines)
+            except BaseException:
+                process.terminate()
+                raise
+        return Outcome(process.returncode, last)
 
     def _follow(self, lines: queue.Queue[str | None]) -> tuple[str, ...]:
         last: deque[str] = deque(maxlen=200)

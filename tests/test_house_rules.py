@@ -62,7 +62,7 @@ def _base(node: ast.ImportFrom, path: Path) -> str:
 
 
 def _start_nodes(body: list[ast.stmt]) -> Iterator[ast.AST]:
-    """The statements that run when a module is imported: not the bodies of functions, not what only type checkers see."""
+    """The statements that run when a module is imported: no bodies of functions, nothing for type checkers only."""
     for node in body:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             continue
