@@ -1,12 +1,24 @@
-"""A real browser for the tests: this machine's Chromium, driven by Playwright."""
+"""A real browser for the tests: this machine's Chromium, driven by Playwright; and the app served to it in a process of its own."""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from kohya_gui.runs.store import RunStore
+from sd_scripts.config import toml
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -22,6 +34,15 @@ FLAGS = (  # no sandbox, because CI runs as root; the others keep the browser fr
     "--disable-sync",
 )
 PATIENCE_MS = 60_000  # a busy machine with two cores may need that long
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+ARTEFACTS = ROOT / "tests" / "artefacts"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.browser)
 
 
 @pytest.fixture(scope="session")
@@ -39,13 +60,118 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def browser_page(browser: Browser) -> Iterator[Page]:
-    """A fresh page with cookies and storage of its own. Errors of the page's own scripts fail the test."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    context.set_default_timeout(PATIENCE_MS)
-    page = context.new_page()
+def new_page(browser: Browser) -> Iterator[Callable[[], Page]]:
+    """Makes pages with cookies and storage of their own. Errors of the pages' own scripts fail the test."""
+    contexts = []
     errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    yield page
-    context.close()
+
+    def make(**options: Any) -> Page:
+        context = browser.new_context(viewport={"width": 1280, "height": 900}, **options)
+        context.set_default_timeout(PATIENCE_MS)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        return page
+
+    yield make
+    for context in contexts:
+        context.close()
     assert errors == [], "the page's own scripts failed"
+
+
+@pytest.fixture
+def browser_page(new_page: Callable[[], Page]) -> Page:
+    return new_page()
+
+
+class App:
+    """The app in a process of its own, on a port that stays the same when it is started again."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.store = RunStore(folder / "runs")
+        self.port = _free_port()
+        self.url = f"http://127.0.0.1:{self.port}/"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self, *options: str, settings: dict[str, Any] | None = None, real_engine: bool = False) -> App:
+        program = ["-m", "kohya_gui.app"] if real_engine else [str(HERE / "serve_with_fake_engine.py")]
+        form = [] if settings is None else ["--config", str(self._config(settings))]
+        command = [sys.executable, *program, "--server_port", str(self.port), "--runs", str(self.store.root), *form, *options]
+        with (self.folder / "app.log").open("ab") as log:
+            self.process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=log, stderr=log)
+        self._wait()
+        return self
+
+    def _config(self, settings: dict[str, Any]) -> Path:
+        file = self.folder / "gui.toml"
+        file.write_text("[settings]\n" + toml.write_flat(settings, headings=False), encoding="utf-8")
+        return file
+
+    def _wait(self) -> None:
+        deadline = time.monotonic() + PATIENCE_MS / 1000
+        while time.monotonic() < deadline:
+            assert self.process and self.process.poll() is None, self._printed()
+            try:
+                urllib.request.urlopen(self.url + "live/runs", timeout=5).close()
+                return
+            except urllib.error.HTTPError:
+                return  # it answers: sign in first
+            except OSError:
+                time.sleep(0.2)
+        raise AssertionError(f"the app did not answer: {self._printed()}")
+
+    def _printed(self) -> str:
+        return (self.folder / "app.log").read_text(encoding="utf-8")
+
+    def kill(self) -> None:
+        """As when its machine's window system ends it: it can't say goodbye."""
+        if self.process:
+            self.process.send_signal(signal.SIGKILL)
+            self.process.wait()
+
+    def end_runs(self) -> None:
+        for run in self.store.living():
+            process = self.store.process(run)[0]
+            if process:
+                with contextlib.suppress(OSError):
+                    os.kill(process.pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Iterator[App]:
+    made = App(tmp_path)
+    yield made
+    made.end_runs()
+    made.kill()
+
+
+@pytest.fixture(scope="session")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four pictures with captions, each to be seen five times an epoch."""
+    from PIL import Image
+
+    parent = tmp_path_factory.mktemp("images")
+    folder = parent / "5_blue teapot"
+    folder.mkdir()
+    for number in range(4):
+        Image.new("RGB", (64, 64), (40, 60 * number, 200)).save(folder / f"{number}.png")
+        (folder / f"{number}.txt").write_text("a blue teapot", encoding="utf-8")
+    return parent
+
+
+@pytest.fixture
+def shoot() -> Callable[..., None]:
+    """Keeps a screenshot."""
+
+    def take(page: Page, name: str, **options: Any) -> None:
+        ARTEFACTS.mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=ARTEFACTS / f"{name}.png", **options)
+
+    return take
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

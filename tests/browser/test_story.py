@@ -35,7 +35,8 @@ def field(page: Any, key: str) -> Any:
     return page.locator(f"#p-{key}").locator("input, textarea").first
 
 
-def test_from_opening_the_page_to_a_finished_run(app: Any, page: Any, settings: Any, shoot: Callable[..., None]) -> None:
+def test_from_opening_the_page_to_a_finished_run(app: Any, browser_page: Any, settings: Any, shoot: Callable[..., None]) -> None:
+    page = browser_page
     app.start(settings=settings)
     open_page(page, app)
     see(page, "#live", "No run yet.")
@@ -54,8 +55,9 @@ def test_from_opening_the_page_to_a_finished_run(app: Any, page: Any, settings: 
 
 
 def test_a_run_outlives_reload_second_browser_and_app(
-    app: Any, page: Any, new_page: Callable[[], Any], settings: Any, shoot: Callable[..., None]
+    app: Any, browser_page: Any, new_page: Callable[[], Any], settings: Any, shoot: Callable[..., None]
 ) -> None:
+    page = browser_page
     app.start(settings={**settings, "max_train_steps": 5000, "seed": SLOW_STEPS})
     open_page(page, app)
     page.click("#start")
@@ -83,7 +85,8 @@ def test_a_run_outlives_reload_second_browser_and_app(
     shoot(page, "4-stopped")
 
 
-def test_a_run_that_fails_says_why(app: Any, page: Any, settings: Any, shoot: Callable[..., None]) -> None:
+def test_a_run_that_fails_says_why(app: Any, browser_page: Any, settings: Any, shoot: Callable[..., None]) -> None:
+    page = browser_page
     app.start(settings={**settings, "training_comment": "fail at start"})
     open_page(page, app)
     page.click("#start")
@@ -93,7 +96,8 @@ def test_a_run_that_fails_says_why(app: Any, page: Any, settings: Any, shoot: Ca
     shoot(page, "5-failed")
 
 
-def test_wrong_values_are_said_at_the_field_and_stop_the_start(app: Any, page: Any, settings: Any, shoot: Callable[..., None]) -> None:
+def test_wrong_values_are_said_at_the_field_and_stop_the_start(app: Any, browser_page: Any, settings: Any, shoot: Callable[..., None]) -> None:
+    page = browser_page
     app.start(settings=settings)
     open_page(page, app)
     field(page, "learning_rate").fill("much")
@@ -116,7 +120,8 @@ def test_wrong_values_are_said_at_the_field_and_stop_the_start(app: Any, page: A
     expect(page.locator("#command textarea")).to_have_value(re.compile("--max_grad_norm=0"), timeout=PATIENCE)
 
 
-def test_presets_replace_the_whole_form(app: Any, page: Any, settings: Any, tmp_path: Path, shoot: Callable[..., None]) -> None:
+def test_presets_replace_the_whole_form(app: Any, browser_page: Any, settings: Any, tmp_path: Path, shoot: Callable[..., None]) -> None:
+    page = browser_page
     app.start(settings=settings)
     open_page(page, app)
     file = tmp_path / "other.json"
@@ -135,8 +140,9 @@ def test_presets_replace_the_whole_form(app: Any, page: Any, settings: Any, tmp_
 
 
 def test_where_a_login_is_asked_for_nothing_is_seen_without_it(
-    app: Any, page: Any, settings: Any, shoot: Callable[..., None]
+    app: Any, browser_page: Any, settings: Any, shoot: Callable[..., None]
 ) -> None:
+    page = browser_page
     app.start("--username", "me", "--password", "secret word", settings=settings)
     assert page.request.get(app.url + "live/runs").status == 401
     page.goto(app.url)
