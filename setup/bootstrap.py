@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from setup import lock, machine, repair
@@ -160,7 +160,8 @@ class _Setup:
         self.environment, self.wanted, self.machine = environment, wanted, here
         self.runner, self.console = runner, runner.console
         self.before = environment.stamp()
-        self.stages, self.stage = 5 if wanted.dev else 4, 0
+        self.only_dev = wanted.dev and environment.holds(replace(wanted, dev=False))
+        self.stages, self.stage = 3 if self.only_dev else 5 if wanted.dev else 4, 0
 
     def run(self) -> None:
         (self.environment.folder / STAMP_NAME).unlink(missing_ok=True)
@@ -168,14 +169,19 @@ class _Setup:
         self.console.say(f"Setting up in {self.environment.folder} ({gpus}).")
         self._make_folder()
         command = install_command(self.environment.python, self.console)
-        choice = self._install_torch(command)
-        self._begin("Packages of requirements.txt")
-        self._install([*command, "-r", str(self.environment.root / "requirements.txt")])
+        choice = self.before["torch"] if self.only_dev else self._install_base(command)
         if self.wanted.dev:
             self._begin("Packages for the tests")
             self._install([*command, *dev_requirements(self.environment.root)])
         self._check_torch()
         self._write_stamp(choice)
+
+    def _install_base(self, command: list[str]) -> str:
+        """Installs what runs the app, and gives the place that PyTorch came from."""
+        choice = self._install_torch(command)
+        self._begin("Packages of requirements.txt")
+        self._install([*command, "-r", str(self.environment.root / "requirements.txt")])
+        return choice
 
     def _begin(self, title: str) -> None:
         self.stage += 1

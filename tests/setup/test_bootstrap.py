@@ -102,7 +102,7 @@ def test_the_tests_packages_are_added_to_what_is_there(project: Environment, pip
     start(project)
     pip.commands.clear()
     start(project, Wanted(dev=True))
-    assert pip.installs[-1] == ["install", "pytest==1", "ruff[a,b]==2"]
+    assert pip.installs == [["install", "pytest==1", "ruff[a,b]==2"]]
     assert not any("venv" in command for command in pip.commands if "-m" in command)
     assert start(project) == "" and start(project, Wanted(dev=True)) == ""
 
