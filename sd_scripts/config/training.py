@@ -33,8 +33,8 @@ class TrainingConfig(Group):
     """Begin counting after this step; wins over the initial epoch. Not needed for resuming."""
 
     skip_until_initial_step: bool = False
-    """With an initial step or epoch: go on in the order of images from there and count what was skipped as done. Off: only
-    the epoch's number starts later, and all steps are trained."""
+    """With an initial step or epoch: go on in the order of images from there and count what was skipped as done; only the
+    course of the learning rate begins anew. Off: only the epoch's number starts later, and all steps are trained."""
 
     stop_text_encoder_training: Annotated[Steps | None, Ui(label="Stop training the text encoder")] = None
     """Train the text encoder only until this step, or for this share of the run: 0.3 or 30%. Empty: to the end."""
@@ -67,6 +67,8 @@ class TrainingConfig(Group):
             yield Notice("initial_epoch", "The initial step wins over it.")
         if self.initial_step and not self.max_train_epochs and self.initial_step >= self.max_train_steps:
             yield Problem("initial_step", f"{self.initial_step} leaves nothing to train; it must be below max_train_steps.")
+        if self.skip_until_initial_step and self.max_train_epochs and (self.initial_epoch or 1) > self.max_train_epochs:
+            yield Problem("initial_epoch", f"{self.initial_epoch} leaves nothing to train; it must be at most max_train_epochs.")
         for key in ("validation_seed", "validate_every_n_steps", "validate_every_n_epochs", "max_validation_steps"):
             if getattr(self, key) is not None and not self.validates:
                 yield Notice(key, "It has no effect unless a validation split is set.")

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
-from .. import draws
 from ..config.optimizer import steps_of
 from ..config.train_config import TrainConfig
+from ..config.training import TrainingConfig
 from ..data import dataset
 from ..data.cache import World
 from ..data.dataset import Batches
@@ -69,6 +69,7 @@ def build(parts: Parts) -> Trainer:
     method.facts = facts.of_training(config, parts.plan, optimizer.optimizer, parts.accelerator.num_processes)
     shape = Shape(parts.seed, batches.per_epoch, config.training.gradient_accumulation_steps, parts.accelerator.num_processes)
     log.watch(optimizer, parts.plan.total_steps, shape.steps_per_epoch)
+    begin(parts.progress, config.training, shape)
     objective = Objective(config.noise, config.loss, _alphas_cumprod(family), family.prediction_type)
     rest = at_rest(method, optimizer)
     return Trainer(
@@ -88,6 +89,14 @@ def build(parts: Parts) -> Trainer:
         progress=parts.progress,
         offload=memory.offloading(config.precision, parts.accelerator.device),
     )
+
+
+def begin(progress: Progress, training: TrainingConfig, shape: Shape) -> None:
+    """Where counting begins; a state that is resumed says it better afterwards."""
+    step = training.initial_step or ((training.initial_epoch or 1) - 1) * shape.steps_per_epoch
+    progress.epoch, rest = divmod(step, shape.steps_per_epoch)
+    if training.skip_until_initial_step:
+        progress.step, progress.batches = step, rest * shape.accumulate
 
 
 def _family(parts: Parts) -> ModelFamily:
@@ -119,7 +128,8 @@ def _batches(parts: Parts, family: ModelFamily) -> tuple[Batches, Batches | None
 
 
 def _report_caching(parts: Parts) -> Callable[[int, int], None]:
-    parts.log.state("caching")
+    if parts.config.dataset.caches_latents:
+        parts.log.state("caching")
 
     def report(done: int, total: int) -> None:
         parts.control.check()

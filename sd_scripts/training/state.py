@@ -27,6 +27,7 @@ from ..errors import UserError
 from .progress import Progress
 
 TRAIN_STATE = "train_state.json"
+Place = dict[str, Any]
 
 
 class BadState(UserError):
@@ -69,24 +70,32 @@ class State:
                 torch.save(self.scaler.state_dict(), new / "scaler.pt")
             (new / TRAIN_STATE).write_text(json.dumps(self._place(progress), indent=2), encoding="utf-8")
 
-    def _place(self, progress: Progress) -> dict[str, int]:
+    def _place(self, progress: Progress) -> dict[str, object]:
         return {
             "current_epoch": progress.epoch_under_way,
             "current_step": progress.step,
             "epochs_done": progress.epoch,
             "batches_done": progress.batches,
             **vars(self.shape),
+            "optimizer": kind_of(self.optimizer),
         }
 
     def load(self, folder: Path, progress: Progress) -> None:
         """Raises BadState where the folder is no state, or one of another training."""
         place = read_place(folder)
+        self._check_optimizer(folder, place)
         self._load_weights(folder)
         self._load_part(self.optimizer, folder / "optimizer.bin")
         self._load_part(self.schedule, folder / "scheduler.bin")
         if self.scaler is not None and (folder / "scaler.pt").is_file():
             self._load_part(self.scaler, folder / "scaler.pt")
         self._go_to(place, progress)
+
+    def _check_optimizer(self, folder: Path, place: Place) -> None:
+        """Many optimizers take another's state without a word."""
+        saved, own = place.get("optimizer"), kind_of(self.optimizer)
+        if saved not in (None, own):
+            raise BadState(f"resume: {folder} was saved with the optimizer {saved}, not {own}; choose that one again.")
 
     def _load_weights(self, folder: Path) -> None:
         try:
@@ -106,7 +115,7 @@ class State:
                 "learning rates as when it was saved, or start anew with network_weights."
             ) from error
 
-    def _go_to(self, place: dict[str, int], progress: Progress) -> None:
+    def _go_to(self, place: Place, progress: Progress) -> None:
         progress.step = place["current_step"]
         if "batches_done" in place:
             progress.epoch, progress.batches = place["epochs_done"], place["batches_done"]
@@ -122,13 +131,13 @@ class State:
             progress.epoch, progress.batches = progress.epoch + 1, 0
 
 
-def read_place(folder: Path) -> dict[str, int]:
+def read_place(folder: Path) -> Place:
     """train_state.json. Raises BadState."""
     if not folder.is_dir():
         raise BadState(f"resume: The folder {folder} does not exist; give the state folder that a training saved.")
     try:
         place = json.loads((folder / TRAIN_STATE).read_text(encoding="utf-8"))
-        return {name: int(value) for name, value in place.items()} | {"current_step": int(place["current_step"])}
+        return {**place, "current_step": int(place["current_step"])}
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         hint = next((f"; did you mean {found.parent}?" for found in sorted(folder.glob(f"*/{TRAIN_STATE}"))), ".")
         raise BadState(f"resume: {folder} is no saved state, because its {TRAIN_STATE} is missing or broken{hint}") from error
@@ -174,5 +183,11 @@ def _random_states() -> dict[str, Any]:
     return {"step": 0, "random_state": random.getstate(), "torch_manual_seed": torch.get_rng_state()}
 
 
+def kind_of(optimizer: Any) -> str:
+    kind = type(getattr(optimizer, "optimizer", optimizer))
+    return f"{kind.__module__}.{kind.__name__}"
+
+
 def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".:")
+    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    return (text.strip().splitlines() or [type(error).__name__])[0].rstrip(".:")
