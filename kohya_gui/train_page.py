@@ -12,8 +12,9 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
+from sd_scripts import plan
 from sd_scripts.config import load
-from sd_scripts.config.schema import Notice, Parameter, Problem
+from sd_scripts.config.schema import Notice, Parameter
 from sd_scripts.errors import UserError
 
 from . import command, notes, presets, values, visible
@@ -21,10 +22,6 @@ from .form import widget
 from .layout import Page, Section, sections, shown_parameters
 from .runs.supervisor import Supervisor
 
-try:
-    from sd_scripts import plan
-except ImportError:
-    plan = None
 STORAGE_KEY = "kohya-gui-form"
 
 
@@ -65,19 +62,16 @@ class TrainPage:
         """The form as the browser keeps it, until the app opens with other settings than it did."""
         return {"settings": dict(flat), "opened_with": self.opening.settings}
 
-    def judged(self, flat: Mapping[str, object], loaded: load.Loaded, said: list[Problem] | None = None) -> tuple[str, str]:
+    def judged(self, flat: Mapping[str, object], loaded: load.Loaded) -> tuple[str, str]:
         hidden = visible.without_effect(self.parameters, flat, loaded.config)
         empty, shortened = visible.hidden_sections(self.sections, hidden)
-        problems = [*(said or []), *loaded.problems]
-        return notes.stylesheet(hidden, empty, shortened, loaded.problems), notes.problem_list(problems)
+        return notes.stylesheet(hidden, empty, shortened, loaded.problems), notes.problem_list(loaded.problems)
 
     def plan(self, *given: Any) -> str:
         """One plan at a time: a large folder takes seconds to look through."""
         config = self.load(given).config
         if config is None:
             return notes.sentence("The plan is shown when the settings are right.", "quiet")
-        if plan is None:
-            return ""
         try:
             with self._planning:
                 made = plan.make(config)
@@ -92,7 +86,7 @@ class TrainPage:
             return notes.problem_list(loaded.errors), ""
         environment = {key.upper(): secret for key, secret in values.secrets(self.parameters, given).items()}
         try:
-            stopping = [problem for problem in plan.make(loaded.config).problems if problem.stops] if plan else []
+            stopping = [problem for problem in plan.make(loaded.config).problems if problem.stops]
             if stopping:
                 return notes.problem_list(stopping), ""
             run_id = self.supervisor.start(loaded.config.saving.stem, load.to_flat(loaded.config), environment)
@@ -110,8 +104,7 @@ class TrainPage:
         """Every widget, style sheet, problems, stored form, description: the preset replaces the whole form."""
         shown = values.widget_values(self.parameters, preset.settings)
         flat = self.flat(tuple(shown))
-        said = [*preset.notices, *self._elsewhere(preset.settings)]
-        return [*shown, *self.judged(flat, load.from_flat(flat), said), self.stored(flat), self.description(preset)]
+        return [*shown, *self.judged(flat, load.from_flat(flat)), self.stored(flat), self.about(preset)]
 
     def _elsewhere(self, settings: Mapping[str, object]) -> Iterator[Notice]:
         """What a preset sets that this page has no field for."""
@@ -122,9 +115,10 @@ class TrainPage:
             elif key not in fields and key != "method":
                 yield Notice(key, "The app chooses it for each run; the preset's value was left out.")
 
-    @staticmethod
-    def description(preset: presets.Preset) -> str:
-        return notes.sentence(preset.description, "quiet") if preset.description else ""
+    def about(self, preset: presets.Preset) -> str:
+        """What a preset is for, and what of it could not be carried over."""
+        description = notes.sentence(preset.description, "quiet") if preset.description else ""
+        return description + notes.problem_list([*preset.notices, *self._elsewhere(preset.settings)])
 
     def load_preset(self, name: str) -> list[Any]:
         file = presets.available(self.preset_root, self.page.presets).get(name)
@@ -208,7 +202,7 @@ def _preset_bar(train: TrainPage) -> Bar:
             choice = gr.Dropdown(names, value=chosen, label="Preset", elem_id="preset", scale=4, interactive=True)
             load_button = gr.Button("Load", elem_id="load-preset", size="md", scale=0, min_width=80)
             file = gr.UploadButton("Open file", file_types=[".json", ".toml"], elem_id="open-preset", size="md", scale=0, min_width=100)
-        said = gr.HTML(train.description(train.opening), elem_id="preset-said")
+        said = gr.HTML(train.about(train.opening), elem_id="preset-said")
         with gr.Accordion("Save the form as a preset", open=False, elem_id="save-part"):
             name = gr.Textbox(label="Name", elem_id="preset-name", max_lines=1)
             description = gr.Textbox(label="Description", elem_id="preset-description", max_lines=1)
@@ -240,7 +234,7 @@ def _fields(train: TrainPage, members: tuple[Parameter, ...]) -> list[Component]
 
 def _side(train: TrainPage) -> Side:
     flat = train.flat(tuple(values.widget_values(train.parameters, train.opening.settings)))
-    style_text, problem_text = train.judged(flat, load.from_flat(flat), train.opening.notices)
+    style_text, problem_text = train.judged(flat, load.from_flat(flat))
     style = gr.HTML(style_text, elem_id="form-style")
     with gr.Column(elem_id="start-card", elem_classes="card"):
         plan_html = gr.HTML(notes.sentence("Planning …", "quiet"), elem_id="plan")

@@ -131,7 +131,7 @@ def test_presets_replace_the_whole_form(app: Any, browser_page: Any, settings: A
     chooser.value.set_files(str(file))
     expect(field(page, "network_dim")).to_have_value("24", timeout=PATIENCE)
     expect(field(page, "output_name")).to_have_value("", timeout=PATIENCE)
-    see(page, "#problems", "Did you mean learning_rate?")
+    see(page, "#preset-said", "Did you mean learning_rate?")
     see(page, "#preset-said", "Another.")
     shoot(page, "7-preset")
     page.reload()
