@@ -1,9 +1,9 @@
 """The run folder: all that the engine and the web app have in common while training runs. No torch in here.
 
-    config.toml command.txt    what was started          events.jsonl   what happened, one JSON object a line
-    console.log                what was printed          samples/       pictures drawn on the way
-    heartbeat                  who is alive, rewritten every few seconds
-    control/stop, stop_now, save, sample                 empty files: what the app asks of the engine
+config.toml command.txt    what was started          events.jsonl   what happened, one JSON object a line
+console.log                what was printed          samples/       pictures drawn on the way
+heartbeat                  who is alive, rewritten every few seconds
+control/stop, stop_now, save, sample                 empty files: what the app asks of the engine
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ def make_folder(folder: Path, key: str = "output_dir") -> Path:
         probe.unlink()
     except OSError as error:
         reason = error.strerror or str(error)
-        raise BadOutputFolder(f"{key}: The folder {folder} can't be written to ({reason}); choose another or change its rights.") from error
+        raise BadOutputFolder(
+            f"{key}: The folder {folder} can't be written to ({reason}); choose another or change its rights."
+        ) from error
     return folder
 
 
@@ -77,12 +79,14 @@ class RunFolder:
     def alive(self) -> dict[str, Any] | None:
         """pid, time and step of the newest heartbeat; None where there is none yet."""
         try:
-            return json.loads(self.heartbeat.read_text(encoding="utf-8"))
+            beat: dict[str, Any] = json.loads(self.heartbeat.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
+        return beat
 
     def read(self, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
-        """Events from a byte offset on, and the offset to go on from. Half-written and foreign lines are passed over."""
+        """Events from a byte offset on, and the offset to go on from. Half-written and foreign lines are passed
+        over."""
         try:
             with self.events.open("rb") as file:
                 file.seek(offset)
@@ -109,13 +113,13 @@ class Events:
     def __init__(self, run: RunFolder | None) -> None:
         self._lock = threading.Lock()
         self._file = None if run is None else run.events.open("ab", buffering=0)
-        if self._file and self._ends_torn(run):
+        if run is not None and self._file and self._ends_torn(run.events):
             self._file.write(b"\n")
 
     @staticmethod
-    def _ends_torn(run: RunFolder) -> bool:
+    def _ends_torn(events: Path) -> bool:
         """A killed run may have left half a line, which would swallow the next event."""
-        data = run.events.read_bytes()
+        data = events.read_bytes()
         return bool(data) and not data.endswith(b"\n")
 
     def write(self, kind: str, **fields: Any) -> None:
@@ -160,7 +164,9 @@ class Heartbeat:
     def _beat(self) -> None:
         while True:
             try:
-                write_whole(self._run.heartbeat, json.dumps({"pid": os.getpid(), "time": time.time(), "step": self._step()}))
+                write_whole(
+                    self._run.heartbeat, json.dumps({"pid": os.getpid(), "time": time.time(), "step": self._step()})
+                )
             except OSError:
                 pass  # a full disk must not end a run that may still be saved
             if self._over.wait(HEARTBEAT_SECONDS):

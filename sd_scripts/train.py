@@ -73,7 +73,10 @@ def open_run(config: TrainConfig) -> RunFolder:
     run.create()
     if not run.config.exists():
         run.config.write_text(toml.write_flat(to_flat(config)), encoding="utf-8")
-        run.command.write_text(shlex.join([sys.executable, "-m", "sd_scripts.train", "--config_file", str(run.config)]) + "\n", encoding="utf-8")
+        run.command.write_text(
+            shlex.join([sys.executable, "-m", "sd_scripts.train", "--config_file", str(run.config)]) + "\n",
+            encoding="utf-8",
+        )
     return run
 
 
@@ -106,7 +109,7 @@ def _asked_for(argv: Sequence[str], fixed: Mapping[str, object] | None) -> Event
 def _tell(error: UserError, events: Events) -> None:
     problems = error.problems if isinstance(error, ConfigError) else []
     sentence = str(problems[0]) if problems else str(error)
-    for line in map(str, problems or [error]):
+    for line in [str(problem) for problem in problems] or [str(error)]:
         print(f"Error: {line}", file=sys.stderr, flush=True)
     events.write("failed", sentence=sentence, problems=[{"key": p.key, "message": p.message} for p in problems])
     events.state("failed", sentence)

@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 
 STARTER = Path(__file__).resolve().parents[1] / "sd_scripts" / "starter"
-COLOURS = {"red": (220, 30, 30), "green": (30, 200, 60), "blue": (30, 60, 220), "white": (240, 240, 240), "black": (10, 10, 10)}
+COLOURS = {
+    "red": (220, 30, 30),
+    "green": (30, 200, 60),
+    "blue": (30, 60, 220),
+    "white": (240, 240, 240),
+    "black": (10, 10, 10),
+}
 
 
 @pytest.fixture(scope="session")
@@ -23,7 +29,11 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         unet = UNet2DConditionModel(
-            sample_size=8, block_out_channels=(8, 8, 8, 8), norm_num_groups=4, cross_attention_dim=16, attention_head_dim=2
+            sample_size=8,
+            block_out_channels=(8, 8, 8, 8),
+            norm_num_groups=4,
+            cross_attention_dim=16,
+            attention_head_dim=2,
         )
         vae = AutoencoderKL(
             down_block_types=("DownEncoderBlock2D",) * 3, up_block_types=("UpDecoderBlock2D",) * 3,
@@ -58,8 +68,11 @@ def tiny_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def tiny_settings(tiny_model: Path, tiny_images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
-    """Settings of a run of six steps over the tiny images, two epochs of three batches, that ends within a second or two."""
+def tiny_settings(
+    tiny_model: Path, tiny_images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> dict[str, object]:
+    """Settings of a run of six steps over the tiny images, two epochs of three batches, that ends within a second or
+    two."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return {
         "pretrained_model_name_or_path": str(tiny_model), "train_data_dir": str(tiny_images), "resolution": "32",

@@ -10,7 +10,8 @@ class LaunchConfig(Group):
     title: ClassVar[str] = "Launch"
 
     num_processes: Annotated[int, Ge(1), Le(1024)] = 1
-    """How many processes train together, normally one for each GPU. Each adds a batch to every step. 1: a single one."""
+    """How many processes train together, normally one for each GPU. Each adds a batch to every step. 1: a single
+    one."""
 
     multi_gpu: Annotated[bool, Ui(label="Several GPUs")] = False
     """Train on several GPUs of this machine, one process on each."""
@@ -31,7 +32,8 @@ class LaunchConfig(Group):
     """Port over which processes find each other. Empty or 0: a free one, or 29500 with several machines."""
 
     num_cpu_threads_per_process: Annotated[int | None, Ge(1), Le(1024), Ui(label="CPU threads")] = None
-    """How many CPU threads each process computes with. Empty: as many as there are cores for one process, one for several."""
+    """How many CPU threads each process computes with. Empty: as many as there are cores for one process, one for
+    several."""
 
     extra_accelerate_launch_args: Annotated[Words, Ui(label="More arguments for accelerate launch")] = ()
     """Further arguments for `accelerate launch`, written as on a command line."""
@@ -50,8 +52,12 @@ class LaunchConfig(Group):
         if self.num_machines > 1 and not self.main_process_ip:
             yield Problem("main_process_ip", "Several machines need the address of machine 0.")
         if self.machine_rank >= self.num_machines:
-            yield Problem("machine_rank", f"{self.machine_rank} must be below num_machines, which is {self.num_machines}.")
+            yield Problem(
+                "machine_rank", f"{self.machine_rank} must be below num_machines, which is {self.num_machines}."
+            )
         if self.num_machines > self.num_processes:
-            yield Problem("num_processes", "It counts the processes of all machines, so it must be at least num_machines.")
+            yield Problem(
+                "num_processes", "It counts the processes of all machines, so it must be at least num_machines."
+            )
         if self.multi_gpu and self.num_processes == 1:
             yield Notice("multi_gpu", "One process uses one GPU; set num_processes to the number of GPUs.")

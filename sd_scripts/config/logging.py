@@ -10,7 +10,8 @@ class LoggingConfig(Group):
     title: ClassVar[str] = "Logging"
 
     logging_dir: Annotated[str | None, Ui(label="Log folder", kind="folder")] = None
-    """Write curves of loss and learning rates into a new folder in here. Empty: none, unless a kind of log is chosen."""
+    """Write curves of loss and learning rates into a new folder in here. Empty: none, unless a kind of log is
+    chosen."""
 
     log_with: Literal["tensorboard", "wandb", "all"] | None = None
     """Who shows the curves. Empty: TensorBoard where a log folder is given."""
@@ -34,10 +35,12 @@ class LoggingConfig(Group):
     """Keep all settings with the curves, except secrets and paths."""
 
     debug_dataset: bool = False
-    """Do not train: write the pictures and captions of one epoch as the trainer would see them into the run's folder."""
+    """Do not train: write the pictures and captions of one epoch as the trainer would see them into the run's
+    folder."""
 
     run_dir: Annotated[str | None, Ui(label="Run folder", kind="folder")] = None
-    """Where this run keeps its settings, events and console output. Empty: a new folder in runs in the output folder."""
+    """Where this run keeps its settings, events and console output. Empty: a new folder in runs in the output
+    folder."""
 
     console_log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
     """How much is written to the console: INFO shows the course of the training, WARNING only what is wrong."""

@@ -6,7 +6,18 @@ from typing import Annotated, ClassVar, Literal
 from .schema import Group, Notice, Problem, Ui
 
 Backend = Literal[
-    "eager", "aot_eager", "inductor", "aot_ts_nvfuser", "nvprims_nvfuser", "cudagraphs", "ofi", "fx2trt", "onnxrt", "tensorrt", "ipex", "tvm"
+    "eager",
+    "aot_eager",
+    "inductor",
+    "aot_ts_nvfuser",
+    "nvprims_nvfuser",
+    "cudagraphs",
+    "ofi",
+    "fx2trt",
+    "onnxrt",
+    "tensorrt",
+    "ipex",
+    "tvm",
 ]
 
 
@@ -14,20 +25,20 @@ class PrecisionConfig(Group):
     title: ClassVar[str] = "Precision and memory"
 
     mixed_precision: Annotated[Literal["no", "fp16", "bf16"], Ui(basic=True)] = "no"
-    """Compute in 16 bits where that is safe: faster and smaller on GPUs. bf16 for RTX 30 and later, fp16 for older ones, no
-    for computing everything in 32 bits."""
+    """Compute in 16 bits where that is safe: faster and smaller on GPUs. bf16 for RTX 30 and later, fp16 for older
+    ones, no for computing everything in 32 bits."""
 
     full_fp16: bool = False
     """Keep the trained weights and their gradients in fp16 too. Saves memory, can make training unstable. Needs mixed
     precision fp16."""
 
     full_bf16: bool = False
-    """Keep the trained weights and their gradients in bf16 too. Saves memory at some loss of accuracy. Needs mixed precision
-    bf16."""
+    """Keep the trained weights and their gradients in bf16 too. Saves memory at some loss of accuracy. Needs mixed
+    precision bf16."""
 
     fp8_base: bool = False
-    """Keep the base model's U-Net and text encoder in 8 bits while a network is trained: half the memory of 16 bits. Needs
-    mixed precision."""
+    """Keep the base model's U-Net and text encoder in 8 bits while a network is trained: half the memory of 16 bits.
+    Needs mixed precision."""
 
     fp8_base_unet: bool = False
     """Keep only the base model's U-Net in 8 bits; the text encoder stays in 16. Needs mixed precision."""
@@ -36,14 +47,15 @@ class PrecisionConfig(Group):
     """Compute parts of the forward pass twice instead of keeping them. About a third slower, much less memory."""
 
     cpu_offload_checkpointing: bool = False
-    """Keep what gradient checkpointing still stores in the computer's memory instead of the GPU's. Slower; needs gradient
-    checkpointing."""
+    """Keep what gradient checkpointing still stores in the computer's memory instead of the GPU's. Slower; needs
+    gradient checkpointing."""
 
     sdpa: Annotated[bool, Ui(label="SDPA attention")] = False
     """Compute attention with PyTorch's own fast function. It is what is used when no other kind is chosen."""
 
     xformers: Annotated[bool, Ui(label="xFormers attention")] = False
-    """Compute attention with the xFormers library. Where it is not installed, PyTorch's own is used and the log says so."""
+    """Compute attention with the xFormers library. Where it is not installed, PyTorch's own is used and the log says
+    so."""
 
     mem_eff_attn: Annotated[bool, Ui(label="Memory-efficient attention")] = False
     """Compute attention in slices: slow, for GPUs that run out of memory otherwise."""
@@ -69,7 +81,9 @@ class PrecisionConfig(Group):
     def relations(self) -> Iterator[Problem]:
         for key, needed in (("full_fp16", "fp16"), ("full_bf16", "bf16")):
             if getattr(self, key) and self.mixed_precision != needed:
-                yield Problem(key, f"It needs mixed_precision {needed}, which is {self.mixed_precision}; change one of them.")
+                yield Problem(
+                    key, f"It needs mixed_precision {needed}, which is {self.mixed_precision}; change one of them."
+                )
         for key in ("fp8_base", "fp8_base_unet"):
             if getattr(self, key) and self.mixed_precision == "no":
                 yield Problem(key, "It needs mixed_precision fp16 or bf16 to compute in; choose one or turn this off.")

@@ -15,9 +15,10 @@ class SamplingConfig(Group):
     title: ClassVar[str] = "Samples"
 
     sample_prompts: Annotated[str | None, Ui(lines=5, basic=True)] = None
-    """What to draw while training: one prompt a line, or the name of a .txt, .toml or .json file of prompts, which is read
-    again each time. A line can end in --n negative prompt, --w width, --h height, --d seed, --s steps, --l guidance scale.
-    Width and height are those of the data set where they are not given; steps are 30, guidance 7.5."""
+    """What to draw while training: one prompt a line, or the name of a .txt, .toml or .json file of prompts, which is
+    read again each time. A line can end in --n negative prompt, --w width, --h height, --d seed, --s steps, --l
+    guidance scale. Width and height are those of the data set where they are not given; steps are 30, guidance
+    7.5."""
 
     sample_every_n_epochs: Annotated[int | None, Ge(1), Ui(basic=True)] = None
     """Draw the prompts after every so many epochs. Empty: off."""
@@ -37,8 +38,13 @@ class SamplingConfig(Group):
 
     def relations(self) -> Iterator[Problem]:
         if self.wanted and not (self.sample_prompts or "").strip():
-            yield Problem("sample_prompts", "Samples are asked for, but there are no prompts; write some, or turn the samples off.")
+            yield Problem(
+                "sample_prompts",
+                "Samples are asked for, but there are no prompts; write some, or turn the samples off.",
+            )
         if self.sample_every_n_steps and self.sample_every_n_epochs:
             yield Notice("sample_every_n_steps", "Samples are drawn every so many epochs; the steps have no effect.")
         if self.sample_prompts and not self.wanted:
-            yield Notice("sample_prompts", "They are drawn only when asked for, because no number of epochs or steps is set.")
+            yield Notice(
+                "sample_prompts", "They are drawn only when asked for, because no number of epochs or steps is set."
+            )

@@ -12,7 +12,8 @@ class SavingConfig(Group):
     title: ClassVar[str] = "Saving"
 
     output_dir: Annotated[str, Ui(label="Output folder", kind="folder", basic=True)] = "outputs"
-    """Where the trained files, the states, the samples and the run's own folder go. It is made where it does not exist."""
+    """Where the trained files, the states, the samples and the run's own folder go. It is made where it does not
+    exist."""
 
     output_name: Annotated[str | None, Ui(basic=True)] = None
     """Name of the trained file, without ending. Empty: last."""
@@ -21,7 +22,8 @@ class SavingConfig(Group):
     """safetensors can be read everywhere and can't hold harmful code; ckpt and pt are for old programs."""
 
     save_precision: Literal["float", "fp16", "bf16"] | None = None
-    """Numbers in the saved file: fp16 for small files that work everywhere, float for 32 bits. Empty: as they were trained."""
+    """Numbers in the saved file: fp16 for small files that work everywhere, float for 32 bits. Empty: as they were
+    trained."""
 
     save_every_n_epochs: Annotated[int | None, Ge(1), Ui(basic=True)] = None
     """Save the model so far after every so many epochs. The last one gets the plain name. Empty: off."""
@@ -93,7 +95,8 @@ class SavingConfig(Group):
     """Whether what was trained belongs into negative prompts (true or false), kept in the trained file."""
 
     huggingface_repo_id: Annotated[str | None, Ui(label="Hugging Face repository")] = None
-    """Upload the saved files to this repository (name/repository), which is made where it does not exist. Empty: no upload."""
+    """Upload the saved files to this repository (name/repository), which is made where it does not exist. Empty: no
+    upload."""
 
     huggingface_repo_type: Annotated[Literal["model", "dataset", "space"] | None, Ui(label="Kind of repository")] = None
     """What sort of repository it is. Empty: model."""
@@ -102,17 +105,20 @@ class SavingConfig(Group):
     """Upload into this folder. Empty: the top."""
 
     huggingface_token: Annotated[SecretStr | None, Ui(label="Hugging Face token", kind="secret")] = None
-    """Access token with the right to write. It is never stored in a file. Empty: the one this machine is logged in with."""
+    """Access token with the right to write. It is never stored in a file. Empty: the one this machine is logged in
+    with."""
 
-    huggingface_repo_visibility: Annotated[Literal["public", "private"] | None, Ui(label="Visibility of the repository")] = None
+    huggingface_repo_visibility: Annotated[
+        Literal["public", "private"] | None, Ui(label="Visibility of the repository")
+    ] = None
     """Who can see a repository that is made for the upload. Empty: private."""
 
     save_state_to_huggingface: Annotated[bool, Ui(label="Upload states")] = False
     """Upload the saved states too."""
 
     resume_from_huggingface: Annotated[bool, Ui(label="Resume from Hugging Face")] = False
-    """The state to resume from is a place on Hugging Face, written name/repository/path:revision:kind; the last two may be
-    left out."""
+    """The state to resume from is a place on Hugging Face, written name/repository/path:revision:kind; the last two
+    may be left out."""
 
     async_upload: Annotated[bool, Ui(label="Upload in the background")] = False
     """Go on training while files are uploaded."""
@@ -131,7 +137,10 @@ class SavingConfig(Group):
             yield Problem("output_dir", "It is empty; give the folder that the trained files shall go to.")
         wrong = [letter for letter in NOT_IN_A_NAME if letter in (self.output_name or "")]
         if wrong:
-            yield Problem("output_name", f"{self.output_name!r} can't be the name of a file because of {wrong[0]!r}; leave that out.")
+            yield Problem(
+                "output_name",
+                f"{self.output_name!r} can't be the name of a file because of {wrong[0]!r}; leave that out.",
+            )
         if self.save_n_epoch_ratio and self.save_every_n_epochs:
             yield Notice("save_every_n_epochs", "save_n_epoch_ratio is set too and decides when files are saved.")
         yield from self._without_what_they_need()
@@ -145,7 +154,14 @@ class SavingConfig(Group):
             if getattr(self, key) and not self.save_every_n_steps:
                 yield Notice(key, "Nothing is saved at steps, so it has no effect.")
         if self.resume_from_huggingface and not self.resume:
-            yield Problem("resume", "resume_from_huggingface is on; give the place as name/repository/path, or turn that off.")
-        for key in ("save_state_to_huggingface", "async_upload", "huggingface_path_in_repo", "huggingface_repo_visibility"):
+            yield Problem(
+                "resume", "resume_from_huggingface is on; give the place as name/repository/path, or turn that off."
+            )
+        for key in (
+            "save_state_to_huggingface",
+            "async_upload",
+            "huggingface_path_in_repo",
+            "huggingface_repo_visibility",
+        ):
             if getattr(self, key) and not self.huggingface_repo_id:
                 yield Notice(key, "It has no effect unless a Hugging Face repository is given.")

@@ -13,7 +13,8 @@ class TrainingConfig(Group):
     title: ClassVar[str] = "Training"
 
     max_train_epochs: Annotated[int | None, Ge(1), Ui(label="Epochs", basic=True)] = None
-    """How many times training goes over all images (each as often as its repeats say). Empty: the number of steps counts."""
+    """How many times training goes over all images (each as often as its repeats say). Empty: the number of steps
+    counts."""
 
     max_train_steps: Annotated[int, Ge(1), Ui(label="Steps", basic=True)] = 1600
     """How many times the weights are changed, where no number of epochs is given. 500 to 3000 is usual for a LoRA."""
@@ -23,8 +24,8 @@ class TrainingConfig(Group):
     larger, in the memory of a small one. 1 turns it off."""
 
     seed: Annotated[int | None, Ge(0), Le(BIGGEST_SEED), Ui(basic=True)] = None
-    """Where all random draws start. The same settings with the same seed train the same. Empty: a new one each time, which
-    the log names."""
+    """Where all random draws start. The same settings with the same seed train the same. Empty: a new one each time,
+    which the log names."""
 
     initial_epoch: Annotated[int | None, Ge(1)] = None
     """Begin counting at this epoch (1 is the first), as if those before had been done. Not needed for resuming."""
@@ -33,8 +34,9 @@ class TrainingConfig(Group):
     """Begin counting after this step; wins over the initial epoch. Not needed for resuming."""
 
     skip_until_initial_step: bool = False
-    """With an initial step or epoch: go on in the order of images from there and count what was skipped as done; only the
-    course of the learning rate begins anew. Off: only the epoch's number starts later, and all steps are trained."""
+    """With an initial step or epoch: go on in the order of images from there and count what was skipped as done; only
+    the course of the learning rate begins anew. Off: only the epoch's number starts later, and all steps are
+    trained."""
 
     stop_text_encoder_training: Annotated[Steps | None, Ui(label="Stop training the text encoder")] = None
     """Train the text encoder only until this step, or for this share of the run: 0.3 or 30%. Empty: to the end."""
@@ -60,15 +62,24 @@ class TrainingConfig(Group):
 
     def relations(self) -> Iterator[Problem]:
         if self.max_train_epochs and "max_train_steps" in self.model_fields_set:
-            yield Notice("max_train_steps", f"The {self.max_train_epochs} epochs decide how long is trained; the steps have no effect.")
+            yield Notice(
+                "max_train_steps",
+                f"The {self.max_train_epochs} epochs decide how long is trained; the steps have no effect.",
+            )
         if self.skip_until_initial_step and not (self.initial_step or self.initial_epoch):
-            yield Notice("skip_until_initial_step", "There is nothing to skip: neither initial_step nor initial_epoch is set.")
+            yield Notice(
+                "skip_until_initial_step", "There is nothing to skip: neither initial_step nor initial_epoch is set."
+            )
         if self.initial_step and self.initial_epoch:
             yield Notice("initial_epoch", "The initial step wins over it.")
         if self.initial_step and not self.max_train_epochs and self.initial_step >= self.max_train_steps:
-            yield Problem("initial_step", f"{self.initial_step} leaves nothing to train; it must be below max_train_steps.")
+            yield Problem(
+                "initial_step", f"{self.initial_step} leaves nothing to train; it must be below max_train_steps."
+            )
         if self.skip_until_initial_step and self.max_train_epochs and (self.initial_epoch or 1) > self.max_train_epochs:
-            yield Problem("initial_epoch", f"{self.initial_epoch} leaves nothing to train; it must be at most max_train_epochs.")
+            yield Problem(
+                "initial_epoch", f"{self.initial_epoch} leaves nothing to train; it must be at most max_train_epochs."
+            )
         for key in ("validation_seed", "validate_every_n_steps", "validate_every_n_epochs", "max_validation_steps"):
             if getattr(self, key) is not None and not self.validates:
                 yield Notice(key, "It has no effect unless a validation split is set.")

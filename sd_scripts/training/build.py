@@ -67,7 +67,9 @@ def build(parts: Parts) -> Trainer:
     batches, held_out = _batches(parts, family)
     memory.compile_unet(config.precision, family.unet)
     method.facts = facts.of_training(config, parts.plan, optimizer.optimizer, parts.accelerator.num_processes)
-    shape = Shape(parts.seed, batches.per_epoch, config.training.gradient_accumulation_steps, parts.accelerator.num_processes)
+    shape = Shape(
+        parts.seed, batches.per_epoch, config.training.gradient_accumulation_steps, parts.accelerator.num_processes
+    )
     log.watch(optimizer, parts.plan.total_steps, shape.steps_per_epoch)
     begin(parts.progress, config.training, shape)
     objective = Objective(config.noise, config.loss, _alphas_cumprod(family), family.prediction_type)
@@ -81,7 +83,9 @@ def build(parts: Parts) -> Trainer:
         batches=batches,
         optimizer=optimizer,
         schedule=schedule,
-        checkpoints=_checkpoints(parts, State(shape, method, optimizer, schedule, parts.accelerator.scaler, log.notice), rest),
+        checkpoints=_checkpoints(
+            parts, State(shape, method, optimizer, schedule, parts.accelerator.scaler, log.notice), rest
+        ),
         sampler=_sampler(parts, family, rest),
         validation=_validation(parts, family, objective, held_out, rest),
         log=log,

@@ -63,10 +63,8 @@ def check_room(folder: Path, size: int) -> None:
     """Whether `size` bytes can be saved. Raises DiskFull."""
     needed, free = size + SPARE_BYTES, shutil.disk_usage(folder).free
     if free < needed:
-        raise DiskFull(
-            f"output_dir: The disk of {folder} is full: {needed >> 20} MB are needed to save and {free >> 20} MB are free; "
-            "make room or choose another folder."
-        )
+        sizes = f"{needed >> 20} MB are needed to save and {free >> 20} MB are free"
+        raise DiskFull(f"output_dir: The disk of {folder} is full: {sizes}; make room or choose another folder.")
 
 
 @dataclass
@@ -132,7 +130,9 @@ class Checkpoints:
         try:
             write()
         except OSError as error:
-            raise DiskFull(f"output_dir: {path} could not be saved: {error.strerror or error}. Make room or change the folder.") from error
+            raise DiskFull(
+                f"output_dir: {path} could not be saved: {error.strerror or error}. Make room or change the folder."
+            ) from error
         self._saved(path, progress, what)
 
     def _saved(self, path: Path, progress: Progress, what: str) -> None:

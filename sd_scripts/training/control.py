@@ -1,4 +1,5 @@
-"""What is asked of a running training: by the app through files, by a terminal or a machine's shutdown through signals."""
+"""What is asked of a running training: by the app through files, by a terminal or a machine's shutdown through
+signals."""
 
 from __future__ import annotations
 
@@ -36,12 +37,15 @@ class Control:
                 self._before[number] = signal.signal(number, self._on_signal)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        """Asks to stop and save; a second Ctrl-C asks to stop at once. Launchers may send several SIGTERMs and mean one."""
+        """Asks to stop and save; a second Ctrl-C asks to stop at once. Launchers may send several SIGTERMs and mean
+        one."""
         again = number == signal.SIGINT and signal.SIGINT in self._heard
         self._heard.add(number)
         self._asked.add("stop_now" if again else "stop")

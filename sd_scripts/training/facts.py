@@ -1,4 +1,5 @@
-"""What a trained file tells about its training: the plan, the images and the optimizer, in the words of its metadata."""
+"""What a trained file tells about its training: the plan, the images and the optimizer, in the words of its
+metadata."""
 
 from __future__ import annotations
 

@@ -72,7 +72,8 @@ class Uploader:
     _running: list[Future[Any]] = field(default_factory=list)
 
     def prepare(self) -> None:
-        """Makes the repository where it does not exist, so that wrong names and rights show before training. Raises HubError."""
+        """Makes the repository where it does not exist, so that wrong names and rights show before training. Raises
+        HubError."""
         saving = self.saving
         try:
             _api(saving).create_repo(
@@ -83,8 +84,8 @@ class Uploader:
             )
         except Exception as error:  # noqa: BLE001 - network, rights and names fail in many types
             raise HubError(
-                f"huggingface_repo_id: {saving.huggingface_repo_id} can't be written to on Hugging Face ({_reason(error)}); "
-                "check the name and the token."
+                f"huggingface_repo_id: {saving.huggingface_repo_id} can't be written to on Hugging Face "
+                f"({_reason(error)}); check the name and the token."
             ) from error
 
     def upload(self, path: Path) -> None:
@@ -97,7 +98,11 @@ class Uploader:
     def _upload(self, path: Path) -> None:
         saving = self.saving
         inside = "/".join(part for part in (saving.huggingface_path_in_repo, path.name) if part)
-        common = {"path_in_repo": inside, "repo_id": str(saving.huggingface_repo_id), "repo_type": saving.huggingface_repo_type}
+        common: Any = {
+            "path_in_repo": inside,
+            "repo_id": str(saving.huggingface_repo_id),
+            "repo_type": saving.huggingface_repo_type,
+        }
         try:
             if path.is_dir():
                 _api(saving).upload_folder(folder_path=path, **common)

@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 
 
 def filled(
-    family: ModelFamily, config: DatasetConfig, records: Iterable[ImageRecord], report: Callable[[int, int], None], world: World
+    family: ModelFamily,
+    config: DatasetConfig,
+    records: Iterable[ImageRecord],
+    report: Callable[[int, int], None],
+    world: World,
 ) -> LatentsCache | None:
     """None where latents are encoded anew in each step."""
     if not config.caches_latents:

@@ -42,7 +42,15 @@ def command(config: TrainConfig, run: RunFolder) -> list[str]:
     if launch.num_cpu_threads_per_process:
         words += ["--num_cpu_threads_per_process", str(launch.num_cpu_threads_per_process)]
     words += launch.extra_accelerate_launch_args
-    return [*words, "--module", "sd_scripts.train", "--config_file", str(run.config.absolute()), "--run_dir", str(run.path.absolute())]
+    return [
+        *words,
+        "--module",
+        "sd_scripts.train",
+        "--config_file",
+        str(run.config.absolute()),
+        "--run_dir",
+        str(run.path.absolute()),
+    ]
 
 
 def environment(config: TrainConfig) -> dict[str, str]:

@@ -164,5 +164,11 @@ class Log:
         pace = (reported.step - self._first_step) / max(now - self._began, 1e-9)
         left = duration((self._total - reported.step) / pace) if pace else "?"
         console.info(
-            "step %d/%d  epoch %d  loss %.4f  %.2f steps/s  %s left", reported.step, self._total, reported.epoch, average, pace, left
+            "step %d/%d  epoch %d  loss %.4f  %.2f steps/s  %s left",
+            reported.step,
+            self._total,
+            reported.epoch,
+            average,
+            pace,
+            left,
         )

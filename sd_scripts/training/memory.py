@@ -27,7 +27,9 @@ def device_type() -> str:
 def check(precision: PrecisionConfig, device: str) -> None:
     """Before anything is loaded. Raises NotOnThisMachine."""
     if precision.mixed_precision == "fp16" and device == "cpu":
-        raise NotOnThisMachine("mixed_precision: fp16 needs a GPU, and this machine has none that PyTorch can use; choose bf16 or no.")
+        raise NotOnThisMachine(
+            "mixed_precision: fp16 needs a GPU, and this machine has none that PyTorch can use; choose bf16 or no."
+        )
     if precision.mixed_precision == "bf16" and device == "cuda" and not torch.cuda.is_bf16_supported():
         raise NotOnThisMachine("mixed_precision: This GPU can't compute in bf16; choose fp16.")
     key = "fp8_base" if precision.fp8_base else "fp8_base_unet"

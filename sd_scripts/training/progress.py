@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 @dataclass
 class Progress:
-    """All counts say what is done. Every random draw follows from these numbers, so they are all that resuming needs."""
+    """All counts say what is done. Every random draw follows from these numbers, so they are all that resuming
+    needs."""
 
     step: int = 0  # changes of the weights
     epoch: int = 0  # whole epochs

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
@@ -18,7 +18,7 @@ from ..errors import UserError
 ENDINGS = (".txt", ".toml", ".json")
 STEPS, SCALE = 30, 7.5
 MOST_STEPS, SMALLEST_SIDE = 1000, 64
-SAMPLERS: tuple[str, ...] = Sampler.__args__
+SAMPLERS: tuple[str, ...] = get_args(Sampler)
 
 
 class BadPrompts(UserError):
@@ -27,7 +27,8 @@ class BadPrompts(UserError):
 
 @dataclass(frozen=True)
 class Prompt:
-    """One picture to draw. None: what the data set or the settings say. `ignored` names options without a meaning here."""
+    """One picture to draw. None: what the data set or the settings say. `ignored` names options without a meaning
+    here."""
 
     text: str
     negative: str = ""
@@ -40,16 +41,16 @@ class Prompt:
     ignored: tuple[str, ...] = ()
 
 
-def _side(value: object) -> int:
+def _side(value: Any) -> int:
     """Floored to a multiple of 8, as latents need it."""
-    return max(SMALLEST_SIDE, int(value) // 8 * 8)  # type: ignore[call-overload]
+    return max(SMALLEST_SIDE, int(value) // 8 * 8)
 
 
-def _steps(value: object) -> int:
-    return min(MOST_STEPS, max(1, int(value)))  # type: ignore[call-overload]
+def _steps(value: Any) -> int:
+    return min(MOST_STEPS, max(1, int(value)))
 
 
-def _sampler(value: object) -> str:
+def _sampler(value: Any) -> str:
     if value not in SAMPLERS:
         raise ValueError(f"there is no sampler {value}; choose one of {', '.join(SAMPLERS)}")
     return str(value)
@@ -65,14 +66,16 @@ OPTIONS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "ss": ("sampler", _sampler),
 }
 FILE_KEYS = {
-    "negative_prompt": "n", "width": "w", "height": "h", "seed": "d", "sample_steps": "s", "scale": "l", "sample_sampler": "ss",
+    "negative_prompt": "n", "width": "w", "height": "h", "seed": "d", "sample_steps": "s", "scale": "l",
+    "sample_sampler": "ss",
 }  # fmt: skip
 WITHOUT_EFFECT = {
-    "g": "guidance of distilled models", "cn": "a control image", "ctr": "a control ratio", "rcfg": "renormalized guidance",
-    "fs": "a flow shift",
+    "g": "guidance of distilled models", "cn": "a control image", "ctr": "a control ratio",
+    "rcfg": "renormalized guidance", "fs": "a flow shift",
 }  # fmt: skip
 FILE_KEYS_WITHOUT_EFFECT = {
-    "guidance_scale": "g", "controlnet_image": "cn", "controlnet_ratio": "ctr", "renorm_cfg": "rcfg", "flow_shift": "fs",
+    "guidance_scale": "g", "controlnet_image": "cn", "controlnet_ratio": "ctr", "renorm_cfg": "rcfg",
+    "flow_shift": "fs",
 }  # fmt: skip
 
 

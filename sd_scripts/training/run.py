@@ -103,8 +103,8 @@ def _state_to_resume(saving: SavingConfig) -> Path | None:
 
 
 def _settled(config: TrainConfig, accelerator: Accelerator, resume_from: Path | None) -> TrainConfig:
-    """With what was left open decided. Where no seed is given: that of the training that goes on, or a new one, the same in
-    all processes."""
+    """With what was left open decided. Where no seed is given: that of the training that goes on, or a new one, the
+    same in all processes."""
     config = _with(config, "launch", num_processes=accelerator.num_processes)
     if config.training.seed is not None:
         return config
@@ -130,7 +130,11 @@ def _planned(config: TrainConfig, events: Events) -> planning.Plan:
         console.warning("Note: %s", notice)
     console.info("%s", plan.sum_text)
     events.write(
-        "plan", total_steps=plan.total_steps, epochs=plan.epochs, batches_per_epoch=plan.batches_per_epoch, sum=plan.sum_text
+        "plan",
+        total_steps=plan.total_steps,
+        epochs=plan.epochs,
+        batches_per_epoch=plan.batches_per_epoch,
+        sum=plan.sum_text,
     )
     return plan
 

@@ -32,7 +32,8 @@ def _takes(name: str, argument: str) -> bool:
 
 
 def create(name: str, schedule: Mapping[str, Any], prediction_type: str, zero_terminal_snr: bool = False) -> Any:
-    """A fresh scheduler; `schedule` is the model's own. With zero terminal SNR the first step of a picture stands at pure noise, as in training."""
+    """A fresh scheduler; `schedule` is the model's own. With zero terminal SNR the first step of a picture stands at
+    pure noise, as in training."""
     settings = {**schedule, **SAMPLERS[_bare(name)][1], "prediction_type": prediction_type}
     if _takes(name, "steps_offset"):
         settings["steps_offset"] = 1  # as Stable Diffusion was published

@@ -44,7 +44,9 @@ def check(config: SamplingConfig) -> None:
     names = {config.sample_sampler, *(prompt.sampler for prompt in prompts.read(config.sample_prompts))}
     missing = names.intersection(NEEDS_SCIPY) and importlib.util.find_spec("scipy") is None
     if missing:
-        raise NoSampler("sample_sampler: lms needs the package scipy; run `pip install scipy` or choose another sampler.")
+        raise NoSampler(
+            "sample_sampler: lms needs the package scipy; run `pip install scipy` or choose another sampler."
+        )
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,9 @@ class Drawing:
     zero_terminal_snr: bool = False
 
 
-def draw(family: ModelFamily, prompt: Prompt, index: int, drawing: Drawing, on_step: Callable[[], None] = lambda: None) -> Image:
+def draw(
+    family: ModelFamily, prompt: Prompt, index: int, drawing: Drawing, on_step: Callable[[], None] = lambda: None
+) -> Image:
     """One picture by the live model. The same prompt draws the same noise each time, so that pictures can be compared.
 
     `index`: the prompt's number, from which its seed follows where it gives none.
@@ -97,7 +101,8 @@ def _decode(family: ModelFamily, latents_BCHW: Tensor, pipeline: Any) -> Image:
     with torch.autocast(latents_BCHW.device.type, enabled=False):
         pixels_BCHW = family.vae.decode((latents_BCHW / family.scaling_factor).to(family.vae.dtype)).sample
     family.vae.to(home)
-    return pipeline.image_processor.postprocess(pixels_BCHW.float(), output_type="pil")[0]
+    picture: Image = pipeline.image_processor.postprocess(pixels_BCHW.float(), output_type="pil")[0]
+    return picture
 
 
 def seed_of(prompt: Prompt, index: int, seed: int) -> int:
@@ -139,7 +144,7 @@ class Sampler:
         if config.sample_every_n_epochs:
             due = epoch_ended and progress.epoch % config.sample_every_n_epochs == 0
         else:
-            due = bool(config.sample_every_n_steps) and progress.step % config.sample_every_n_steps == 0
+            due = config.sample_every_n_steps is not None and progress.step % config.sample_every_n_steps == 0
         asked = self.control.take("sample")
         if due or asked:
             self._draw_all(progress, by_epoch=due and bool(config.sample_every_n_epochs))
@@ -173,11 +178,9 @@ class Sampler:
     def _draw_each(self, found: list[Prompt], progress: Progress, by_epoch: bool) -> None:
         for index, prompt in enumerate(found):
             self.log.state("sampling", f"Drawing sample {index + 1} of {len(found)}: {prompt.text}")
-            if self.drawing.zero_terminal_snr and not samplers.supports_zero_terminal_snr(prompt.sampler or self.drawing.sampler):
-                self._say_once(f"The sampler {prompt.sampler or self.drawing.sampler} can't begin at pure noise; ddim, euler and euler_a can.")
-            picture = draw(self.family, prompt, index, self.drawing, self.control.check)
+            self._check_sampler(prompt)
             name = file_name(self.output_name, progress, by_epoch, index, prompt.seed)
-            self._keep(picture, name)
+            self._keep(draw(self.family, prompt, index, self.drawing, self.control.check), name)
             self.log.sample(
                 step=progress.step,
                 epoch=progress.epoch,
@@ -186,6 +189,11 @@ class Sampler:
                 seed=seed_of(prompt, index, self.drawing.seed),
                 file=f"samples/{name}",
             )
+
+    def _check_sampler(self, prompt: Prompt) -> None:
+        sampler = prompt.sampler or self.drawing.sampler
+        if self.drawing.zero_terminal_snr and not samplers.supports_zero_terminal_snr(sampler):
+            self._say_once(f"The sampler {sampler} can't begin at pure noise; ddim, euler and euler_a can.")
 
     def _keep(self, picture: Image, name: str) -> None:
         """Beside the trained files, and in the run's folder for the app."""

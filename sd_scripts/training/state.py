@@ -109,10 +109,18 @@ class State:
     def _load_part(self, part: Any, file: Path) -> None:
         try:
             part.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
-        except (OSError, pickle.UnpicklingError, RuntimeError, KeyError, ValueError, AttributeError, TypeError) as error:
+        except (
+            OSError,
+            pickle.UnpicklingError,
+            RuntimeError,
+            KeyError,
+            ValueError,
+            AttributeError,
+            TypeError,
+        ) as error:
             raise BadState(
-                f"resume: {file} does not fit this training ({_first_line(error)}); give the same optimizer, schedule and "
-                "learning rates as when it was saved, or start anew with network_weights."
+                f"resume: {file} does not fit this training ({_first_line(error)}); give the same optimizer, schedule "
+                "and learning rates as when it was saved, or start anew with network_weights."
             ) from error
 
     def _go_to(self, place: Place, progress: Progress) -> None:
@@ -122,10 +130,15 @@ class State:
         else:
             progress.epoch = progress.step // self.shape.steps_per_epoch
             progress.batches = progress.step % self.shape.steps_per_epoch * self.shape.accumulate
-            self.notice("resume", "The state is of another program, so the place in the images is worked out from the step.")
+            self.notice(
+                "resume", "The state is of another program, so the place in the images is worked out from the step."
+            )
         changed = [name for name, value in vars(self.shape).items() if place.get(name, value) != value]
         if changed:
-            self.notice("resume", f"Not as in the saved training: {', '.join(changed)}. The order of the images goes on differently.")
+            self.notice(
+                "resume",
+                f"Not as in the saved training: {', '.join(changed)}. The order of the images goes on differently.",
+            )
         progress.batches = min(progress.batches, self.shape.batches_per_epoch)
         if progress.batches == self.shape.batches_per_epoch:
             progress.epoch, progress.batches = progress.epoch + 1, 0
@@ -140,7 +153,9 @@ def read_place(folder: Path) -> Place:
         return {**place, "current_step": int(place["current_step"])}
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         hint = next((f"; did you mean {found.parent}?" for found in sorted(folder.glob(f"*/{TRAIN_STATE}"))), ".")
-        raise BadState(f"resume: {folder} is no saved state, because its {TRAIN_STATE} is missing or broken{hint}") from error
+        raise BadState(
+            f"resume: {folder} is no saved state, because its {TRAIN_STATE} is missing or broken{hint}"
+        ) from error
 
 
 @contextmanager

@@ -28,7 +28,9 @@ def check(config: LoggingConfig) -> None:
     """Before anything is loaded. Raises NoTracker, BadToml."""
     for tracker in config.trackers:
         if not any(importlib.util.find_spec(package) for package in PACKAGES[tracker]):
-            raise NoTracker(f"log_with: {tracker} is not installed; run `pip install {tracker}` or choose another kind of log.")
+            raise NoTracker(
+                f"log_with: {tracker} is not installed; run `pip install {tracker}` or choose another kind of log."
+            )
     if config.log_tracker_config:
         toml.read(Path(config.log_tracker_config))
 

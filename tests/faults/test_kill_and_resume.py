@@ -15,11 +15,22 @@ import torch
 from safetensors.torch import load_file
 
 ROOT = Path(__file__).resolve().parents[2]
-MOVING = {"network_dropout": 0.1, "shuffle_caption": "true", "flip_aug": "true", "lr_scheduler": "cosine", "max_data_loader_n_workers": 1}
+MOVING = {
+    "network_dropout": 0.1,
+    "shuffle_caption": "true",
+    "flip_aug": "true",
+    "lr_scheduler": "cosine",
+    "max_data_loader_n_workers": 1,
+}
 
 
 def command(settings: dict[str, Any]) -> list[str]:
-    return [sys.executable, "-m", "sd_scripts.train", *(word for key, value in settings.items() for word in (f"--{key}", str(value)))]
+    return [
+        sys.executable,
+        "-m",
+        "sd_scripts.train",
+        *(word for key, value in settings.items() for word in (f"--{key}", str(value))),
+    ]
 
 
 def trained(settings: dict[str, Any]) -> dict[str, torch.Tensor]:
@@ -29,7 +40,9 @@ def trained(settings: dict[str, Any]) -> dict[str, torch.Tensor]:
 
 def kill_after_a_state(settings: dict[str, Any], state: Path) -> None:
     """The run is so long that it can't have ended."""
-    process = subprocess.Popen(command({**settings, "save_every_n_steps": 4, "save_state": "true", "max_train_steps": 100_000}), cwd=ROOT)
+    process = subprocess.Popen(
+        command({**settings, "save_every_n_steps": 4, "save_state": "true", "max_train_steps": 100_000}), cwd=ROOT
+    )
     deadline = time.monotonic() + 300
     while not state.exists():
         assert process.poll() is None and time.monotonic() < deadline
@@ -62,4 +75,6 @@ def test_what_a_killed_save_leaves_behind_is_not_taken_for_a_state(tmp_path: Pat
     assert [file.name for file in tmp_path.iterdir()] == ["x-state"] and (folder / "old").exists()
     with whole_folder(folder) as new:
         (new / "new").write_text("new")
-    assert [file.name for file in tmp_path.iterdir()] == ["x-state"] and [file.name for file in folder.iterdir()] == ["new"]
+    assert [file.name for file in tmp_path.iterdir()] == ["x-state"] and [file.name for file in folder.iterdir()] == [
+        "new"
+    ]

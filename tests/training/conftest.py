@@ -14,7 +14,11 @@ class Weights(dict[str, Any]):
     def __eq__(self, other: object) -> bool:
         import torch
 
-        return isinstance(other, dict) and self.keys() == other.keys() and all(torch.equal(self[name], other[name]) for name in self)
+        return (
+            isinstance(other, dict)
+            and self.keys() == other.keys()
+            and all(torch.equal(self[name], other[name]) for name in self)
+        )
 
     def __ne__(self, other: object) -> bool:
         return not self == other

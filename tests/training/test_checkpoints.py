@@ -20,7 +20,9 @@ def test_names_are_those_of_the_reference() -> None:
     ("ratio", "every", "epochs", "expected"),
     [(None, None, 10, None), (None, 3, 10, 3), (4, None, 10, 2), (20, None, 10, 1), (3, 7, 10, 3)],
 )
-def test_a_ratio_means_at_least_so_many_files(ratio: int | None, every: int | None, epochs: int, expected: int | None) -> None:
+def test_a_ratio_means_at_least_so_many_files(
+    ratio: int | None, every: int | None, epochs: int, expected: int | None
+) -> None:
     assert every_n_epochs(SavingConfig(save_n_epoch_ratio=ratio, save_every_n_epochs=every), epochs) == expected
 
 
@@ -34,7 +36,14 @@ def test_keeping_the_last_epochs_counts_files(epoch: int, every: int, keep: int 
 
 @pytest.mark.parametrize(
     ("step", "every", "keep", "removed"),
-    [(10, 10, 30, None), (40, 10, 30, None), (50, 10, 30, 10), (60, 10, 30, 20), (60, 10, None, None), (100, 25, 60, 25)],
+    [
+        (10, 10, 30, None),
+        (40, 10, 30, None),
+        (50, 10, 30, 10),
+        (60, 10, 30, 20),
+        (60, 10, None, None),
+        (100, 25, 60, 25),
+    ],
 )
 def test_keeping_the_last_steps_counts_steps(step: int, every: int, keep: int | None, removed: int | None) -> None:
     assert step_to_remove(step, every, keep) == removed

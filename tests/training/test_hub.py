@@ -57,12 +57,21 @@ class FakeHub(BaseHTTPRequestHandler):
             return self._answer({"url": f"http://{self.headers['Host']}/me/lora"})
         if "/preupload/" in self.path:
             asked = json.loads(body)["files"]
-            return self._answer({"files": [{"path": f["path"], "uploadMode": "regular", "shouldIgnore": False} for f in asked]})
+            return self._answer(
+                {"files": [{"path": f["path"], "uploadMode": "regular", "shouldIgnore": False} for f in asked]}
+            )
         for line in body.splitlines():
             entry = json.loads(line)
             if entry["key"] == "file":
                 self.files[entry["value"]["path"]] = base64.b64decode(entry["value"]["content"])
-        return self._answer({"commitUrl": f"http://{self.headers['Host']}/me/lora/commit/a", "commitOid": COMMIT, "hookOutput": "", "success": True})
+        return self._answer(
+            {
+                "commitUrl": f"http://{self.headers['Host']}/me/lora/commit/a",
+                "commitOid": COMMIT,
+                "hookOutput": "",
+                "success": True,
+            }
+        )
 
     def do_HEAD(self) -> None:
         self.do_GET()
@@ -72,8 +81,20 @@ class FakeHub(BaseHTTPRequestHandler):
         if path.startswith("/api/"):
             siblings = [{"rfilename": name} for name in self.files]
             if "/tree/" in path:
-                return self._answer([{"type": "file", "path": n, "size": len(d), "oid": "b" * 40} for n, d in self.files.items()])
-            return self._answer({"id": "me/lora", "sha": COMMIT, "siblings": siblings, "private": False, "tags": [], "downloads": 0, "likes": 0})
+                return self._answer(
+                    [{"type": "file", "path": n, "size": len(d), "oid": "b" * 40} for n, d in self.files.items()]
+                )
+            return self._answer(
+                {
+                    "id": "me/lora",
+                    "sha": COMMIT,
+                    "siblings": siblings,
+                    "private": False,
+                    "tags": [],
+                    "downloads": 0,
+                    "likes": 0,
+                }
+            )
         name = path.split("/resolve/")[1].split("/", 1)[1]
         return self._answer(self.files[name], headers={"X-Repo-Commit": COMMIT, "ETag": f'"{"c" * 40}"'})
 
@@ -91,7 +112,11 @@ def fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[type[FakeH
     thread.start()
     endpoint = f"http://127.0.0.1:{server.server_port}"
     monkeypatch.setattr(
-        hub, "_api", lambda saving: HfApi(endpoint=endpoint, token=saving.huggingface_token and saving.huggingface_token.get_secret_value())
+        hub,
+        "_api",
+        lambda saving: HfApi(
+            endpoint=endpoint, token=saving.huggingface_token and saving.huggingface_token.get_secret_value()
+        ),
     )
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
     yield Handler
@@ -104,11 +129,15 @@ def _saving(**more: object) -> SavingConfig:
 
 
 @pytest.mark.parametrize("background", [False, True])
-def test_a_file_and_a_state_are_uploaded_under_their_names(fake: type[FakeHub], tmp_path: Path, background: bool) -> None:
+def test_a_file_and_a_state_are_uploaded_under_their_names(
+    fake: type[FakeHub], tmp_path: Path, background: bool
+) -> None:
     (tmp_path / "cat.safetensors").write_bytes(b"weights")
     (tmp_path / "cat-state").mkdir()
     (tmp_path / "cat-state" / "train_state.json").write_text("{}")
-    uploader = hub.Uploader(_saving(huggingface_path_in_repo="runs", async_upload=background), lambda key, sentence: pytest.fail(sentence))
+    uploader = hub.Uploader(
+        _saving(huggingface_path_in_repo="runs", async_upload=background), lambda key, sentence: pytest.fail(sentence)
+    )
     uploader.prepare()
     uploader.upload(tmp_path / "cat.safetensors")
     uploader.upload(tmp_path / "cat-state")
@@ -136,7 +165,10 @@ def test_a_wrong_token_is_said_before_training(fake: type[FakeHub]) -> None:
 def test_a_failed_upload_does_not_end_the_training(fake: type[FakeHub], tmp_path: Path) -> None:
     said: list[str] = []
     (tmp_path / "cat.safetensors").write_bytes(b"weights")
-    uploader = hub.Uploader(SavingConfig(huggingface_repo_id="me/lora", huggingface_token="wrong"), lambda key, sentence: said.append(sentence))
+    uploader = hub.Uploader(
+        SavingConfig(huggingface_repo_id="me/lora", huggingface_token="wrong"),
+        lambda key, sentence: said.append(sentence),
+    )
     uploader.upload(tmp_path / "cat.safetensors")
     assert said and said[0].startswith("cat.safetensors could not be uploaded: ")
 
@@ -157,4 +189,7 @@ def test_a_place(text: str, place: hub.Place) -> None:
 def test_what_is_no_place_is_said(text: str) -> None:
     with pytest.raises(hub.HubError) as caught:
         hub.parse_place(text)
-    assert str(caught.value) == f"resume: {text!r} is no place on Hugging Face; write it as name/repository/path:revision:kind."
+    assert (
+        str(caught.value)
+        == f"resume: {text!r} is no place on Hugging Face; write it as name/repository/path:revision:kind."
+    )

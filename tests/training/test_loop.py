@@ -14,9 +14,18 @@ def test_a_run_tells_its_course_and_saves_the_network(train: Any) -> None:
     assert ended.states == ["starting", "loading", "training", "saving", "done"]
     (plan,) = ended.of("plan")
     assert (plan["total_steps"], plan["epochs"], plan["batches_per_epoch"]) == (6, 2, 3)
-    assert [(event["step"], event["epoch"]) for event in ended.of("step")] == [(1, 1), (2, 1), (3, 1), (4, 2), (5, 2), (6, 2)]
+    assert [(event["step"], event["epoch"]) for event in ended.of("step")] == [
+        (1, 1),
+        (2, 1),
+        (3, 1),
+        (4, 2),
+        (5, 2),
+        (6, 2),
+    ]
     assert ended.of("step")[0]["lr"] == {"text_encoder": 1e-3, "unet": 1e-3}
-    assert ended.of("saved") == [{**ended.of("saved")[0], "step": 6, "file": str(ended.output / "tiny.safetensors"), "what": "model"}]
+    assert ended.of("saved") == [
+        {**ended.of("saved")[0], "step": 6, "file": str(ended.output / "tiny.safetensors"), "what": "model"}
+    ]
     assert any(value.abs().max() > 0 for name, value in ended.weights().items() if "lora_up" in name)
     assert ended.of("start")[0]["attempt"] == 1 and (ended.run / "heartbeat").is_file()
 
@@ -86,7 +95,9 @@ def test_a_loss_that_is_no_number_ends_the_run_with_a_sentence(train: Any) -> No
 def test_bf16_trains(train: Any, more: dict[str, Any]) -> None:
     ended = train(**more)
     assert ended.code == 0
-    assert {value.dtype for value in ended.weights().values()} == ({torch.bfloat16} if "full_bf16" in more else {torch.float32})
+    assert {value.dtype for value in ended.weights().values()} == (
+        {torch.bfloat16} if "full_bf16" in more else {torch.float32}
+    )
 
 
 @pytest.mark.parametrize(

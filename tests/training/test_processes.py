@@ -19,14 +19,32 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def command(settings: dict[str, Any]) -> list[str]:
-    return [sys.executable, "-m", "sd_scripts.train", *(word for key, value in settings.items() for word in (f"--{key}", str(value)))]
+    return [
+        sys.executable,
+        "-m",
+        "sd_scripts.train",
+        *(word for key, value in settings.items() for word in (f"--{key}", str(value))),
+    ]
 
 
-def test_two_processes_do_what_one_does_that_gathers_two_batches(train: Any, tiny_settings: dict[str, Any], tmp_path: Path) -> None:
+def test_two_processes_do_what_one_does_that_gathers_two_batches(
+    train: Any, tiny_settings: dict[str, Any], tmp_path: Path
+) -> None:
     common = {"train_batch_size": 1, "max_train_steps": 2, "network_train_unet_only": "true"}
     alone = train(**common, gradient_accumulation_steps=2).weights()
-    settings = {**tiny_settings, **common, "num_processes": 2, "output_dir": tmp_path / "two", "run_dir": tmp_path / "two-run"}
-    subprocess.run(command({**settings, "sample_every_n_steps": 1, "sample_prompts": "a cat --s 1"}), cwd=ROOT, check=True, timeout=500)
+    settings = {
+        **tiny_settings,
+        **common,
+        "num_processes": 2,
+        "output_dir": tmp_path / "two",
+        "run_dir": tmp_path / "two-run",
+    }
+    subprocess.run(
+        command({**settings, "sample_every_n_steps": 1, "sample_prompts": "a cat --s 1"}),
+        cwd=ROOT,
+        check=True,
+        timeout=500,
+    )
     together = load_file(str(tmp_path / "two" / "tiny.safetensors"))
     assert alone.keys() == together.keys()
     for name, value in together.items():
@@ -59,7 +77,9 @@ def test_the_launch_command(settings: dict[str, Any], words: list[str], tmp_path
 
 
 def test_secrets_travel_in_the_environment_alone(tmp_path: Path) -> None:
-    config = from_flat({"num_processes": 2, "huggingface_token": "hf_x", "wandb_api_key": "w_x", "log_with": "wandb"}).unwrap()
+    config = from_flat(
+        {"num_processes": 2, "huggingface_token": "hf_x", "wandb_api_key": "w_x", "log_with": "wandb"}
+    ).unwrap()
     environment = launch.environment(config)
     assert (environment["HF_TOKEN"], environment["WANDB_API_KEY"]) == ("hf_x", "w_x")
     assert not any("_x" in word for word in launch.command(config, RunFolder(tmp_path))[3:])

@@ -17,7 +17,10 @@ LINES = [
     ("a cat --s 0", Prompt("a cat", steps=1)),
     ("a well-known -- cat--like thing", Prompt("a well-known -- cat--like thing")),
     ("a cat --ss k_euler_a", Prompt("a cat", sampler="k_euler_a")),
-    ("a cat --cn pose.png --ctr 0.5 --g 3 --rcfg 1 --fs 2", Prompt("a cat", ignored=("--cn", "--ctr", "--g", "--rcfg", "--fs"))),
+    (
+        "a cat --cn pose.png --ctr 0.5 --g 3 --rcfg 1 --fs 2",
+        Prompt("a cat", ignored=("--cn", "--ctr", "--g", "--rcfg", "--fs")),
+    ),
     ("a cat --d 0", Prompt("a cat", seed=0)),
     ("a cat --l 1", Prompt("a cat", scale=1.0)),
 ]
@@ -46,7 +49,13 @@ def test_empty_lines_and_remarks_are_no_prompts() -> None:
 
 
 def test_prompts_typed_into_the_form_are_told_from_a_file_name() -> None:
-    assert [is_file(text) for text in ("a cat", "a cat.txt", "a.toml", "one\ntwo.txt", "x.JSON")] == [False, True, True, False, True]
+    assert [is_file(text) for text in ("a cat", "a cat.txt", "a.toml", "one\ntwo.txt", "x.JSON")] == [
+        False,
+        True,
+        True,
+        False,
+        True,
+    ]
 
 
 FILES = {

@@ -8,7 +8,13 @@ from typing import Any
 import pytest
 
 SAVING = {"save_every_n_steps": 2, "save_state": True}
-DRAWING = {"network_dropout": 0.2, "shuffle_caption": True, "flip_aug": True, "lr_scheduler": "cosine", "lr_warmup_steps": 2}
+DRAWING = {
+    "network_dropout": 0.2,
+    "shuffle_caption": True,
+    "flip_aug": True,
+    "lr_scheduler": "cosine",
+    "lr_warmup_steps": 2,
+}
 
 
 @pytest.mark.parametrize("step", [2, 4])
@@ -64,7 +70,10 @@ def test_without_a_seed_a_resumed_training_takes_the_states(train: Any) -> None:
 BAD = [
     ("missing", "resume: The folder {folder} does not exist; give the state folder that a training saved."),
     ("empty", "resume: {folder} is no saved state, because its train_state.json is missing or broken."),
-    ("parent", "resume: {folder} is no saved state, because its train_state.json is missing or broken; did you mean {folder}/x-state?"),
+    (
+        "parent",
+        "resume: {folder} is no saved state, because its train_state.json is missing or broken; did you mean {folder}/x-state?",
+    ),
 ]
 
 
@@ -83,7 +92,9 @@ def test_a_folder_that_is_no_state_is_said_before_loading(train: Any, tmp_path: 
 
 def test_a_state_of_another_network_is_refused(train: Any) -> None:
     state = train(save_state_on_train_end=True).output / "tiny-state"
-    assert train(resume=str(state), network_dim=8).sentence.startswith(f"resume: The weights in {state} are not those of this training")
+    assert train(resume=str(state), network_dim=8).sentence.startswith(
+        f"resume: The weights in {state} are not those of this training"
+    )
     sentence = train(resume=str(state), network_train_unet_only=True).sentence
     assert sentence.startswith("resume: ") and sentence.endswith("give the same network settings as when it was saved.")
     assert train(resume=str(state), optimizer_type="SGD").sentence == (
