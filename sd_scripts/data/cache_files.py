@@ -34,7 +34,7 @@ class Kept:
 def stored_key(file: Path) -> str | None:
     """None where the file isn't one of ours, or is torn."""
     try:
-        with np.load(file) as stored:
+        with file.open("rb") as opened, np.load(opened) as stored:
             return str(stored["key"]) if "latents" in stored else None
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
@@ -43,7 +43,7 @@ def stored_key(file: Path) -> str | None:
 def read(file: Path, key: str | None) -> Kept | None:
     """What the file holds, or None where it is missing, torn or has another key than the one asked for."""
     try:
-        with np.load(file) as stored:
+        with file.open("rb") as opened, np.load(opened) as stored:
             if key is not None and str(stored["key"]) != key:
                 return None
             mask = (

@@ -26,7 +26,8 @@ def subsets_in(
 ) -> tuple[list[Subset], list[Problem]]:
     """One subset for each `<repeats>_<words>` folder. `key`: the setting that names `parent`."""
     try:
-        inside = sorted(os.scandir(parent), key=lambda entry: entry.name)
+        with os.scandir(parent) as entries:
+            inside = sorted(entries, key=lambda entry: entry.name)
         folders = [entry for entry in inside if entry.is_dir()]
     except FileNotFoundError:
         return [], [Problem(key, f"The folder {parent} does not exist; check its name.")]
@@ -111,7 +112,8 @@ def scan(subset: Subset) -> Scan:
     found = Scan(subset)
     folder = found.folder
     try:
-        files = {entry.name: entry for entry in os.scandir(folder) if entry.is_file()}
+        with os.scandir(folder) as entries:
+            files = {entry.name: entry for entry in entries if entry.is_file()}
     except OSError as error:
         reason = "does not exist" if isinstance(error, FileNotFoundError) else f"can't be read: {error.strerror}"
         found.problems.append(Problem(subset.key, f"The folder {folder} {reason}; check its name and permissions."))
@@ -208,7 +210,8 @@ def _judge(found: Scan, files: dict[str, os.DirEntry[str]], images: list[str]) -
 def _no_images(folder: Path) -> str:
     endings = ", ".join(sorted(headers.readable_endings()))
     try:
-        has_folders = any(entry.is_dir() for entry in os.scandir(folder))
+        with os.scandir(folder) as entries:
+            has_folders = any(entry.is_dir() for entry in entries)
     except OSError:
         has_folders = False
     hint = " Folders in it aren't searched." if has_folders else ""

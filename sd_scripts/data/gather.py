@@ -3,16 +3,14 @@ set."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from .. import draws
 from ..config.dataset import DatasetConfig
 from ..config.schema import Notice, Problem
-from . import folders, headers, metadata
+from . import folders, metadata
 from .buckets import Fit, Size
+from .masks import Masks
 from .records import ImageRecord, Picture, PlannedDataset, Subset, buckets_of, fit_of, repeated_for
 
 
@@ -46,11 +44,11 @@ class _Gathering:
 def gather(settings: DatasetSettings) -> tuple[PlannedDataset, list[Problem]]:
     """The data set, as far as it can be read, and everything to be said about it."""
     work = _Gathering(settings)
-    fits = _Fits(settings.config)
+    fits, masks = _Fits(settings.config), Masks()
     for number, subset in enumerate(settings.subsets):
         found = metadata.scan(subset) if subset.metadata_file else folders.scan(subset)
         work.problems += found.problems
-        pictures = _with_masks(subset, found.pictures, work.problems)
+        pictures = masks.added(subset, found.pictures)
         records = [record for picture in pictures if (record := fits.record(picture, subset, work.problems))]
         if subset.is_reg:
             work.regularization += records
@@ -61,6 +59,7 @@ def gather(settings: DatasetSettings) -> tuple[PlannedDataset, list[Problem]]:
     if settings.split.share and work.training and not work.validation:
         message = f"{settings.split.share:g} of so few images is none, so there is no validation; raise it."
         work.problems.append(Notice("validation_split", message))
+    work.problems += masks.problems()
     regularization = _matched(work)
     records = (*work.training, *regularization)
     return PlannedDataset(settings.config, settings.subsets, records, tuple(work.validation)), work.problems
@@ -111,39 +110,9 @@ def _matched(work: _Gathering) -> list[ImageRecord]:
     unused = repeats.count(0)
     if unused and wanted:
         message = f"{unused} of {len(repeats)} regularization images aren't used: the others are enough for the"
-        work.problems.append(Notice(work.regularization[0].subset.key, f"{message} {wanted} training samples of an epoch."))
+        work.problems.append(Notice(work.regularization[0].subset.key, f"{message} {wanted} samples of an epoch."))
     return [
         record if record.repeats == count else replace(record, repeats=count)
         for record, count in zip(work.regularization, repeats, strict=True)
         if count
     ]
-
-
-def _with_masks(subset: Subset, pictures: list[Picture], problems: list[Problem]) -> Sequence[Picture]:
-    """Each picture with the mask of its name. Missing masks and masks without a picture are problems."""
-    if subset.mask_dir is None:
-        return pictures
-    key, folder = "conditioning_data_dir", subset.mask_dir
-    try:
-        names = sorted(os.listdir(folder))
-    except OSError as error:
-        problems.append(Problem(key, f"The mask folder {folder} can't be read: {error.strerror}; check its name."))
-        return pictures
-    masks = {
-        Path(name).stem: folder / name for name in names if Path(name).suffix.lower() in headers.readable_endings()
-    }
-    missing = [picture.path.name for picture in pictures if picture.path.stem not in masks]
-    extra = sorted(masks.keys() - {picture.path.stem for picture in pictures})
-    if missing:
-        message = f"{_few(missing)} of {subset.name} {'has' if len(missing) == 1 else 'have'} no mask in {folder}; "
-        problems.append(Problem(key, message + "add one under the same name for each image."))
-    if extra:
-        message = (
-            f"{_few([masks[stem].name for stem in extra])} in {folder} {'belongs' if len(extra) == 1 else 'belong'} "
-        )
-        problems.append(Problem(key, message + f"to no image of {subset.name}; take out what doesn't belong."))
-    return [replace(picture, mask_path=masks.get(picture.path.stem)) for picture in pictures]
-
-
-def _few(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -119,13 +119,14 @@ class _Reader:
         kind = self._kind(subsets)
         own = self._known({key: value for key, value in table.items() if key != "subsets"}, "dataset", kind)
         merged = self._merged({**general, **own}, known_problems=set())
-        if merged is None or kind is None:
-            return None
-        said = {(problem.key, problem.message) for problem in merged.dataset.relations()}
-        made = []
+        inherited = {**general, **own} if merged else {}  # what is wrong above is said once
+        said = {(problem.key, problem.message) for problem in merged.dataset.relations()} if merged else set()
+        made: list[Subset] = []
         for place, subset in enumerate(subsets):
             self._where = f"{where}, subset {place + 1}"
-            made += self._subset({**general, **own, **self._known(subset, "subset", kind)}, kind, said)
+            made += self._subset({**inherited, **self._known(subset, "subset", kind)}, kind, said)
+        if merged is None or kind is None:
+            return None
         return DatasetSettings(merged.dataset, tuple(self._without_twins(made, where)), self._split(merged), number)
 
     def _kind(self, subsets: list[Mapping[str, Any]]) -> Kind | None:
@@ -179,7 +180,7 @@ class _Reader:
                     self._say(type(problem), f"{_named(problem.key)}: {problem.message}")
         return _Merged(groups) if len(groups) == len(GROUPS) else None
 
-    def _subset(self, given: dict[str, Any], kind: Kind, said: set[tuple[str, str]]) -> Iterator[Subset]:
+    def _subset(self, given: dict[str, Any], kind: Kind | None, said: set[tuple[str, str]]) -> Iterator[Subset]:
         merged = self._merged(given, said)
         if merged is None:
             return
