@@ -12,7 +12,7 @@ from .base import Size, Target
 
 
 def curve_values(name: str, base: float, count: int) -> list[float]:
-    """A named curve over `count` blocks, plus `base`: sine rises as sin(pi/2 * i/(count-1)), cosine is its mirror image."""
+    """A named curve over `count` blocks, plus `base`: sine is sin(pi/2 * i/(count-1)), cosine its mirror image."""
     steps = [i / (count - 1) if count > 1 else 1.0 for i in range(count)]
     shapes = {
         "sine": [math.sin(math.pi / 2 * step) for step in steps],
@@ -32,7 +32,7 @@ def _factors(text: str | None, count: int) -> list[float]:
 
 
 def rate_factors(network: NetworkConfig) -> list[float] | None:
-    """The factor on the U-Net's rate for each block, 0 where it is not above the threshold; None where no factors are set."""
+    """The factor on the U-Net's rate for each block, 0 where it is not above the threshold; None where none is set."""
     given = (network.down_lr_weight, network.mid_lr_weight, network.up_lr_weight)
     if not any(given):
         return None
@@ -48,7 +48,7 @@ class BlockSizes:
         self.factors = rate_factors(network)
 
     def size_of(self, target: Target) -> Size | None:
-        """None where the target gets no module: its rank or its block's rate is 0, or 3x3 convolutions are not trained."""
+        """None where it gets no module: its rank or its block's rate is 0, or 3x3 convolutions are not trained."""
         if target.block is not None and self.factors and not self.factors[target.block]:
             return None
         network = self.network

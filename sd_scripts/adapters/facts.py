@@ -23,7 +23,8 @@ class SubsetFacts:
 
 @dataclass(frozen=True)
 class DatasetFacts:
-    """tag_frequency: folder -> lower-case part of a caption -> count. bucket_counts: (width, height) -> images with repeats."""
+    """tag_frequency: folder -> lower-case part of a caption -> count. bucket_counts: (width, height) -> images, repeats
+    counted."""
 
     resolution: tuple[int, int]
     batch_size: int
@@ -38,7 +39,8 @@ class DatasetFacts:
 
 @dataclass(frozen=True)
 class TrainingFacts:
-    """Counts are with repeats. optimizer: as `module.Class(k=v,...)`. from_dataset_config: the data sets were given as TOML."""
+    """Counts are with repeats. optimizer: as `module.Class(k=v,...)`. from_dataset_config: the data sets were given
+    in a file of their own."""
 
     session_id: int = 0
     started_at: float = field(default_factory=time.time)

@@ -19,10 +19,12 @@ from ..errors import UserError
 DTYPES = {"float": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
-def save(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str], dtype: torch.dtype | None = None) -> None:
+def save(
+    path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str], dtype: torch.dtype | None = None
+) -> None:
     """Writes `path` (.safetensors, else pickled, which holds no metadata) beside itself, flushes it and renames it.
 
-    Raises UserError where the disk is full or the place can't be written; an older file of that name then stays as it was.
+    Raises UserError where the disk is full or the place can't be written; an older file of that name then stays.
     """
     plain = {key: value.detach().to("cpu", dtype or value.dtype).contiguous() for key, value in tensors.items()}
     if path.suffix == ".safetensors":
@@ -52,17 +54,19 @@ def write_whole(path: Path, write: Callable[[Path], None], key: str = "output_di
 def _why(path: Path, error: Exception, key: str) -> str:
     full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error)
     if full:
-        return f"{path} could not be saved because the disk is full; free some space. An older file of that name is unharmed."
+        return f"{path} could not be saved because the disk is full; free some space. An older file of it is unharmed."
     return f"{path} could not be saved ({' '.join(str(error).split())[:200]}); check that {key} can be written."
 
 
 def load(path: Path, key: str = "network_weights") -> tuple[dict[str, Tensor], dict[str, str]]:
-    """A file's tensors and metadata. Raises UserError, naming the setting `key`, where it is missing or no adapter file."""
+    """A file's tensors and metadata. Raises UserError, naming the setting `key`, where it is missing or no network."""
     if not path.is_file():
         raise UserError(f"{key}: There is no file {path}; check its spelling.")
     tensors, metadata = _load_safetensors(path, key) if path.suffix == ".safetensors" else (_load_pickle(path, key), {})
-    if not any(".lora_" in name or ".hada_" in name or ".lokr_" in name or name.endswith(".alpha") for name in tensors):
-        raise UserError(f"{key}: {path} is not a network file with sd-scripts' names; choose a LoRA saved in that layout.")
+    if not any(name.startswith(("lora_", "oft_")) and "." in name for name in tensors):
+        raise UserError(
+            f"{key}: {path} is not a network file with sd-scripts' names; choose a LoRA saved in that layout."
+        )
     return tensors, metadata
 
 

@@ -12,36 +12,47 @@ from .facts import DatasetFacts, SubsetFacts, TrainingFacts
 from .hashes import file_hashes
 
 FROM_SETTINGS = (
-    "output_name", "learning_rate", "text_encoder_lr", "unet_lr", "gradient_checkpointing", "gradient_accumulation_steps",
-    "lr_warmup_steps", "lr_scheduler", "network_module", "network_dim", "network_alpha", "network_dropout", "mixed_precision",
-    "full_fp16", "v2", "clip_skip", "max_token_length", "cache_latents", "lowram", "noise_offset", "multires_noise_iterations",
-    "multires_noise_discount", "adaptive_noise_scale", "zero_terminal_snr", "training_comment", "max_grad_norm",
-    "caption_dropout_rate", "caption_dropout_every_n_epochs", "caption_tag_dropout_rate", "face_crop_aug_range",
-    "prior_loss_weight", "min_snr_gamma", "scale_weight_norms", "ip_noise_gamma", "noise_offset_random_strength",
-    "ip_noise_gamma_random_strength", "loss_type", "huber_schedule", "huber_scale", "huber_c", "fp8_base", "fp8_base_unet",
-    "validation_seed", "validation_split", "max_validation_steps", "validate_every_n_epochs", "validate_every_n_steps",
-    "resize_interpolation",
+    "output_name", "learning_rate", "text_encoder_lr", "unet_lr", "gradient_checkpointing",
+    "gradient_accumulation_steps", "lr_warmup_steps", "lr_scheduler", "network_module", "network_dim",
+    "network_alpha", "network_dropout", "mixed_precision", "full_fp16", "v2", "clip_skip", "max_token_length",
+    "cache_latents", "lowram", "noise_offset", "multires_noise_iterations", "multires_noise_discount",
+    "adaptive_noise_scale", "zero_terminal_snr", "training_comment", "max_grad_norm", "caption_dropout_rate",
+    "caption_dropout_every_n_epochs", "caption_tag_dropout_rate", "face_crop_aug_range", "prior_loss_weight",
+    "min_snr_gamma", "scale_weight_norms", "ip_noise_gamma", "noise_offset_random_strength",
+    "ip_noise_gamma_random_strength", "loss_type", "huber_schedule", "huber_scale", "huber_c", "fp8_base",
+    "fp8_base_unet", "validation_seed", "validation_split", "max_validation_steps", "validate_every_n_epochs",
+    "validate_every_n_steps", "resize_interpolation",
 )  # fmt: skip
 """Fields that are named and filled as the setting is."""
 
 NONE_WHEN_OFF = {
-    "network_dropout", "noise_offset", "multires_noise_iterations", "adaptive_noise_scale", "min_snr_gamma", "scale_weight_norms",
-    "ip_noise_gamma", "max_validation_steps", "validate_every_n_epochs", "validate_every_n_steps",
+    "network_dropout", "noise_offset", "multires_noise_iterations", "adaptive_noise_scale", "min_snr_gamma",
+    "scale_weight_norms", "ip_noise_gamma", "max_validation_steps", "validate_every_n_epochs",
+    "validate_every_n_steps",
 }  # fmt: skip
 """Settings that are off at 0 here and at None there, where readers look for None."""
 
-MINIMUM = ("ss_v2", "ss_base_model_version", "ss_network_module", "ss_network_dim", "ss_network_alpha", "ss_network_args")
+MINIMUM = (
+    "ss_v2",
+    "ss_base_model_version",
+    "ss_network_module",
+    "ss_network_dim",
+    "ss_network_alpha",
+    "ss_network_args",
+)
 """What `no_metadata` leaves: programs need it to use the file."""
 
 DATASET_SETTINGS = ("enable_bucket", "min_bucket_reso", "max_bucket_reso")
 SUBSET_SETTINGS = (
-    "color_aug", "flip_aug", "random_crop", "shuffle_caption", "keep_tokens", "keep_tokens_separator", "secondary_separator",
-    "enable_wildcard", "caption_prefix", "caption_suffix", "resize_interpolation",
+    "color_aug", "flip_aug", "random_crop", "shuffle_caption", "keep_tokens", "keep_tokens_separator",
+    "secondary_separator", "enable_wildcard", "caption_prefix", "caption_suffix", "resize_interpolation",
 )  # fmt: skip
 VERSIONS = {"sd1": "sd_v1", "sd2": "sd_v2", "sdxl": "sdxl_base_v1-0"}
 
 
-def build(settings: Mapping[str, Any], facts: TrainingFacts, network: NetworkConfig, *, epoch: int, step: int, saved_at: float) -> dict[str, str]:
+def build(
+    settings: Mapping[str, Any], facts: TrainingFacts, network: NetworkConfig, *, epoch: int, step: int, saved_at: float
+) -> dict[str, str]:
     """Every field. settings: all settings, flat, without secrets."""
     found = {name: _off_is_none(name, settings.get(name)) for name in FROM_SETTINGS}
     found["network_module"] = network.network_module.strip().removeprefix("sd_scripts.")
@@ -89,7 +100,7 @@ def _plain(value: object) -> str:
 
 
 def model_names(name: str, path: str | None) -> dict[str, str]:
-    """`sd_model_name`, and for a file its hashes. A model without a file has no hash; without a VAE there are no fields."""
+    """`sd_model_name`, and for a file its hashes. A folder has no hash; without a VAE there are no fields."""
     if not path:
         return {}
     file = Path(path).expanduser()
@@ -121,10 +132,22 @@ def _of_folders(facts: TrainingFacts, settings: Mapping[str, Any]) -> dict[str, 
     if not facts.datasets:
         return {}
     dataset = facts.datasets[0]
-    names = ("color_aug", "flip_aug", "random_crop", "shuffle_caption", "enable_bucket", "bucket_no_upscale", "min_bucket_reso", "max_bucket_reso", "keep_tokens")
+    names = (
+        "color_aug",
+        "flip_aug",
+        "random_crop",
+        "shuffle_caption",
+        "enable_bucket",
+        "bucket_no_upscale",
+        "min_bucket_reso",
+        "max_bucket_reso",
+        "keep_tokens",
+    )
     return {name: settings.get(name) for name in names} | {
         "batch_size_per_device": dataset.batch_size,
-        "total_batch_size": dataset.batch_size * facts.processes * int(settings.get("gradient_accumulation_steps") or 1),
+        "total_batch_size": dataset.batch_size
+        * facts.processes
+        * int(settings.get("gradient_accumulation_steps") or 1),
         "resolution": dataset.resolution,
         "dataset_dirs": json.dumps(_folders(s for s in dataset.subsets if not s.is_reg)),
         "reg_dataset_dirs": json.dumps(_folders(s for s in dataset.subsets if s.is_reg)),
@@ -138,7 +161,10 @@ def _folders(subsets: Iterable[SubsetFacts]) -> dict[str, dict[str, int]]:
 
 
 def _buckets(dataset: DatasetFacts) -> dict[str, object]:
-    buckets = {str(i): {"resolution": list(size), "count": count} for i, (size, count) in enumerate(dataset.bucket_counts.items())}
+    buckets = {
+        str(i): {"resolution": list(size), "count": count}
+        for i, (size, count) in enumerate(dataset.bucket_counts.items())
+    }
     return {"buckets": buckets, "mean_img_ar_error": dataset.mean_aspect_error}
 
 
@@ -169,6 +195,16 @@ def _dataset(dataset: DatasetFacts) -> dict[str, object]:
 
 
 def _subset(subset: SubsetFacts) -> dict[str, object]:
-    of_kind = {"metadata_file": subset.metadata_file} if subset.metadata_file else {"class_tokens": subset.class_tokens, "is_reg": subset.is_reg}
+    of_kind = (
+        {"metadata_file": subset.metadata_file}
+        if subset.metadata_file
+        else {"class_tokens": subset.class_tokens, "is_reg": subset.is_reg}
+    )
     settings = {name: subset.settings.get(name) for name in SUBSET_SETTINGS}
-    return {"img_count": subset.images, "num_repeats": subset.repeats, **settings, "image_dir": subset.folder, **of_kind}
+    return {
+        "img_count": subset.images,
+        "num_repeats": subset.repeats,
+        **settings,
+        "image_dir": subset.folder,
+        **of_kind,
+    }

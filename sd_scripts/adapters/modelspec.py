@@ -13,15 +13,22 @@ from ..errors import UserError
 
 VERSION = "1.0.1"
 ALL_TIMESTEPS = 1000
-ARCHITECTURES = {"sd1": "stable-diffusion-v1", "sd2": "stable-diffusion-v2-512", "sd2_v": "stable-diffusion-v2-768-v", "sdxl": "stable-diffusion-xl-v1-base"}
+ARCHITECTURES = {
+    "sd1": "stable-diffusion-v1",
+    "sd2": "stable-diffusion-v2-512",
+    "sd2_v": "stable-diffusion-v2-768-v",
+    "sdxl": "stable-diffusion-xl-v1-base",
+}
 TAKEN_OVER = (
-    "author", "description", "license", "tags", "usage_hint", "thumbnail", "merged_from", "trigger_phrase", "preprocessor",
-    "is_negative_embedding",
+    "author", "description", "license", "tags", "usage_hint", "thumbnail", "merged_from", "trigger_phrase",
+    "preprocessor", "is_negative_embedding",
 )  # fmt: skip
 """Fields with a setting `metadata_NAME` each."""
 
 
-def fields(settings: Mapping[str, Any], family: str, resolution: tuple[int, int] | None, saved_at: float, version: str) -> dict[str, str]:
+def fields(
+    settings: Mapping[str, Any], family: str, resolution: tuple[int, int] | None, saved_at: float, version: str
+) -> dict[str, str]:
     """All fields, "modelspec." before each. resolution: of the training, in pixels; None where it is not known."""
     velocity = bool(settings.get("v_parameterization"))
     side = 768 if family == "sd2" and velocity else 512

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def choose(networks: list[Any], precision: PrecisionConfig) -> list[Notice]:
-    """Sets the attention of diffusers networks. Falls back to PyTorch's own where xFormers can't be used, and says so."""
+    """Sets the attention of diffusers networks; PyTorch's own, with a notice, where xFormers can't be used."""
     from diffusers.models.attention_processor import AttnProcessor2_0
 
     for network in networks:
@@ -30,7 +30,9 @@ def _with_xformers(networks: list[Any]) -> list[Notice]:
     except (ImportError, ModuleNotFoundError):
         return [Notice("xformers", "xFormers is not installed, so PyTorch's own attention (SDPA) is used.")]
     except (ValueError, RuntimeError, NotImplementedError):
-        return [Notice("xformers", "xFormers can't be used on this machine, so PyTorch's own attention (SDPA) is used.")]
+        return [
+            Notice("xformers", "xFormers can't be used on this machine, so PyTorch's own attention (SDPA) is used.")
+        ]
     return []
 
 

@@ -1,7 +1,7 @@
 """The configs of networks in single files, which hold tensors only: told from the tensors' names and shapes.
 
-What shapes can't tell (heads, normalization groups) is as in Stable Diffusion, unless the file was written by this program,
-which notes the configs in the header.
+What shapes can't tell (heads, normalization groups) is as in Stable Diffusion, unless the file was written by this
+program, which notes the configs in the header.
 """
 
 from __future__ import annotations
@@ -18,7 +18,12 @@ NOTED = "sd_scripts_configs"
 """Key of the header's metadata under which this program notes the configs of what it wrote."""
 
 SAMPLE_SIZE = {"sd1": 64, "sd2": 96}
-NOISE_SCHEDULE: Config = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "num_train_timesteps": 1000}
+NOISE_SCHEDULE: Config = {
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "num_train_timesteps": 1000,
+}
 """The noise schedule of Stable Diffusion 1.x, 2.x and XL."""
 
 
@@ -29,7 +34,10 @@ def noted_configs(metadata: Mapping[str, str] | None) -> dict[str, Config]:
 
 def note_configs(**configs: Mapping[str, Any]) -> dict[str, str]:
     """The metadata of a file that holds networks with these configs."""
-    plain = {name: {key: value for key, value in config.items() if not key.startswith("_")} for name, config in configs.items()}
+    plain = {
+        name: {key: value for key, value in config.items() if not key.startswith("_")}
+        for name, config in configs.items()
+    }
     return {NOTED: json.dumps(plain, sort_keys=True)}
 
 
@@ -85,16 +93,27 @@ def vae_config(shapes: Mapping[str, Shape]) -> Config:
 
 def clip_config(shapes: Mapping[str, Shape]) -> Config:
     """Of the CLIP text encoder in Stable Diffusion 1.x files (transformers' names without `text_model.`)."""
-    config = _text_config(shapes, r"encoder\.layers\.(\d+)\.", "embeddings.token_embedding.weight", "embeddings.position_embedding.weight")
-    return config | {"intermediate_size": shapes["encoder.layers.0.mlp.fc1.weight"][0], "hidden_act": "quick_gelu", "pad_token_id": 49407}
+    config = _text_config(
+        shapes, r"encoder\.layers\.(\d+)\.", "embeddings.token_embedding.weight", "embeddings.position_embedding.weight"
+    )
+    return config | {
+        "intermediate_size": shapes["encoder.layers.0.mlp.fc1.weight"][0],
+        "hidden_act": "quick_gelu",
+        "pad_token_id": 49407,
+    }
 
 
 def openclip_config(shapes: Mapping[str, Shape]) -> Config:
-    """Of the OpenCLIP text encoder in Stable Diffusion 2.x files, without its last block, which the model does not use."""
+    """Of the OpenCLIP text encoder in Stable Diffusion 2.x files, without its last block, which is not used."""
     config = _text_config(shapes, r"transformer\.resblocks\.(\d+)\.", "token_embedding.weight", "positional_embedding")
     layers = config["num_hidden_layers"] - 1
     intermediate = shapes["transformer.resblocks.0.mlp.c_fc.weight"][0]
-    return config | {"num_hidden_layers": layers, "intermediate_size": intermediate, "hidden_act": "gelu", "pad_token_id": 0}
+    return config | {
+        "num_hidden_layers": layers,
+        "intermediate_size": intermediate,
+        "hidden_act": "gelu",
+        "pad_token_id": 0,
+    }
 
 
 def _text_config(shapes: Mapping[str, Shape], layers: str, tokens: str, positions: str) -> Config:

@@ -34,7 +34,9 @@ def find(name: str, key: str = "pretrained_model_name_or_path") -> Path | None:
         if path.exists():
             return path
     if reads_as_path(name):
-        raise UserError(f"{key}: There is no file or folder {name}; check its spelling, or give a Hugging Face ID like owner/name.")
+        raise UserError(
+            f"{key}: There is no file or folder {name}; check its spelling, or give a Hugging Face ID like owner/name."
+        )
     return None
 
 
@@ -63,7 +65,9 @@ def read_header(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} is not a safetensors file, or its download was cut off; get it again.")
     longest = max((entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"), default=0)
     if path.stat().st_size < 8 + size + longest:
-        raise UserError(f"{path} is cut off: {8 + size + longest:,} bytes were meant, {path.stat().st_size:,} are there; get it again.")
+        raise UserError(
+            f"{path} is cut off: {path.stat().st_size:,} of {8 + size + longest:,} bytes are there; get it again."
+        )
     return header
 
 
@@ -80,9 +84,15 @@ def detect(path: Path) -> Detected:
 
 def _detect_folder(path: Path) -> Detected:
     if not (path / "unet" / "config.json").is_file():
-        raise UserError(f"{path} is not a model: a diffusers folder has unet/config.json, vae/ and text_encoder/ in it.")
+        raise UserError(
+            f"{path} is not a model: a diffusers folder has unet/config.json, vae/ and text_encoder/ in it."
+        )
     unet = read_json(path / "unet" / "config.json")
-    scheduler = read_json(path / "scheduler" / "scheduler_config.json") if (path / "scheduler" / "scheduler_config.json").is_file() else {}
+    scheduler = (
+        read_json(path / "scheduler" / "scheduler_config.json")
+        if (path / "scheduler" / "scheduler_config.json").is_file()
+        else {}
+    )
     return Detected(_family_of_folder(path, unet), "diffusers", scheduler.get("prediction_type", "epsilon"))
 
 

@@ -67,7 +67,9 @@ def _tokenizer(path: Path) -> CLIPTokenizer:
 
 
 def own_tokenizer(family: str) -> CLIPTokenizer:
-    return CLIPTokenizer(str(TOKENIZER / "vocab.json"), str(TOKENIZER / "merges.txt"), model_max_length=77, pad_token=PAD[family])
+    return CLIPTokenizer(
+        str(TOKENIZER / "vocab.json"), str(TOKENIZER / "merges.txt"), model_max_length=77, pad_token=PAD[family]
+    )
 
 
 def from_file(path: Path, dtype: torch.dtype, family: str | None) -> tuple[Parts, str]:
@@ -84,7 +86,9 @@ def from_file(path: Path, dtype: torch.dtype, family: str | None) -> tuple[Parts
             scheduler={},
         )
     except (KeyError, RuntimeError, IndexError, ValueError) as error:
-        raise UserError(f"{path} is not a complete Stable Diffusion model ({' '.join(str(error).split())[:200]}); get it again.") from error
+        raise UserError(
+            f"{path} is not a complete Stable Diffusion model ({' '.join(str(error).split())[:200]}); get it again."
+        ) from error
     return parts, family
 
 
@@ -98,13 +102,17 @@ def _family_of(tensors: Mapping[str, Tensor], path: Path) -> str:
 
 def _filled(network: nn.Module, tensors: Mapping[str, Tensor], dtype: torch.dtype) -> Any:
     """A network made without memory, given its tensors. Raises RuntimeError where some are missing."""
-    missing, _ = network.load_state_dict({key: value.to(dtype) for key, value in tensors.items()}, strict=False, assign=True)
+    missing, _ = network.load_state_dict(
+        {key: value.to(dtype) for key, value in tensors.items()}, strict=False, assign=True
+    )
     if missing:
         raise RuntimeError(f"{len(missing)} tensors are missing, such as {missing[0]}")
     return network.eval()
 
 
-def _unet(tensors: Mapping[str, Tensor], noted: Mapping[str, Any], family: str, dtype: torch.dtype) -> UNet2DConditionModel:
+def _unet(
+    tensors: Mapping[str, Tensor], noted: Mapping[str, Any], family: str, dtype: torch.dtype
+) -> UNet2DConditionModel:
     own = under(ldm.UNET, tensors)
     config = configs.with_noted(noted, "unet", lambda: configs.unet_config(shapes_of(own), family))
     with init_empty_weights(include_buffers=False):
@@ -121,7 +129,9 @@ def vae_from_tensors(tensors: Mapping[str, Tensor], noted: Mapping[str, Any], dt
     return _filled(vae, ldm.vae_from_ldm(own, vae.config), dtype)
 
 
-def _text_encoder(tensors: Mapping[str, Tensor], noted: Mapping[str, Any], family: str, dtype: torch.dtype) -> CLIPTextModel:
+def _text_encoder(
+    tensors: Mapping[str, Tensor], noted: Mapping[str, Any], family: str, dtype: torch.dtype
+) -> CLIPTextModel:
     if family == "sd2":
         own = under(ldm.TEXT_2, tensors)
         config = configs.with_noted(noted, "text_encoder", lambda: configs.openclip_config(shapes_of(own)))
@@ -136,16 +146,22 @@ def _text_encoder(tensors: Mapping[str, Tensor], noted: Mapping[str, Any], famil
 
 
 def other_vae(path: Path, dtype: torch.dtype) -> AutoencoderKL:
-    """The VAE that the `vae` setting names: a diffusers folder (a VAE's or a whole model's) or a file of either layout."""
+    """The VAE that the `vae` setting names: a diffusers folder (a VAE's or a whole model's) or an original file."""
     if path.is_dir():
         return _pretrained(AutoencoderKL, path if (path / "config.json").is_file() else path / "vae", dtype)
     tensors, metadata = read_tensors(path)
     own = under(ldm.VAE, tensors) or tensors
     if "encoder.conv_in.weight" not in own:
-        raise UserError(f"vae: {path} holds no VAE; give a VAE's file or folder, or leave it empty for the model's own.")
+        raise UserError(
+            f"vae: {path} holds no VAE; give a VAE's file or folder, or leave it empty for the model's own."
+        )
     if "encoder.conv_norm_out.weight" in own:
-        raise UserError(f"vae: {path} is in the diffusers layout; name the folder it lies in, which has its config.json.")
+        raise UserError(
+            f"vae: {path} is in the diffusers layout; name the folder it lies in, which has its config.json."
+        )
     try:
         return vae_from_tensors(tensors, configs.noted_configs(metadata), dtype)
     except (KeyError, RuntimeError, IndexError, ValueError) as error:
-        raise UserError(f"vae: {path} is not a complete VAE ({' '.join(str(error).split())[:200]}); get it again.") from error
+        raise UserError(
+            f"vae: {path} is not a complete VAE ({' '.join(str(error).split())[:200]}); get it again."
+        ) from error

@@ -25,7 +25,7 @@ def locate(name: str, key: str, parts: tuple[str, ...] = PARTS) -> Path:
 
 
 def fetch(repository: str, key: str, parts: tuple[str, ...]) -> Path:
-    """A repository's diffusers folder, from the hub or from what was fetched before. Raises UserError within seconds."""
+    """A repository's diffusers folder, from the hub or fetched before. Raises UserError within seconds."""
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
 
@@ -34,29 +34,44 @@ def fetch(repository: str, key: str, parts: tuple[str, ...]) -> Path:
         files = [sibling.rfilename for sibling in info.siblings or []]
         wanted = wanted_files(files, parts)
         if not wanted:
-            raise UserError(f"{key}: The hub's {repository} is not in the diffusers layout; download its model file and name that.")
+            raise UserError(
+                f"{key}: The hub's {repository} is not in the diffusers layout; download its model file and name that."
+            )
         return Path(snapshot_download(repository, allow_patterns=wanted, etag_timeout=WAIT_SECONDS))
     except UserError:
         raise
     except GatedRepoError:
-        raise UserError(f"{key}: The hub gives {repository} only to those who accepted its terms; accept them there and set huggingface_token.") from None
+        raise UserError(
+            f"{key}: The hub gives {repository} only to those who accepted its terms; accept them there and "
+            "log in on this machine (hf auth login)."
+        ) from None
     except RepositoryNotFoundError:
-        raise UserError(f"{key}: There is no {repository} on the Hugging Face hub, nor a file or folder of that name; check its spelling.") from None
+        raise UserError(
+            f"{key}: There is no {repository} on the Hugging Face hub, nor a file or folder of that name; "
+            "check its spelling."
+        ) from None
     except Exception:  # what a broken connection raises differs between versions of the hub's library
         try:
             return Path(snapshot_download(repository, local_files_only=True))
         except (LocalEntryNotFoundError, ValueError, OSError):
-            raise UserError(f"{key}: The Hugging Face hub can't be reached to fetch {repository}; name a file or folder on this machine.") from None
+            raise UserError(
+                f"{key}: The Hugging Face hub can't be reached to fetch {repository}; "
+                "name a file or folder on this machine."
+            ) from None
 
 
 def wanted_files(files: list[str], parts: tuple[str, ...]) -> list[str]:
-    """The files of a repository that belong to `parts`: of weights, the full-precision safetensors where there are some."""
+    """A repository's files that belong to `parts`: of weights, the full-precision safetensors where there are any."""
     inside = [name for name in files if name.split("/")[0] in parts or name in ("model_index.json", "config.json")]
     if not parts:
         inside = [name for name in files if "/" not in name]
     weights = [name for name in inside if name.endswith((".safetensors", ".bin"))]
     plain = [name for name in weights if name.count(".") == 1] or weights
-    chosen = [name for name in plain if name.endswith(".safetensors") or name.removesuffix(".bin") + ".safetensors" not in plain]
+    chosen = [
+        name
+        for name in plain
+        if name.endswith(".safetensors") or name.removesuffix(".bin") + ".safetensors" not in plain
+    ]
     safe_parts = {name.split("/")[0] for name in chosen if name.endswith(".safetensors")}
     chosen = [name for name in chosen if name.endswith(".safetensors") or name.split("/")[0] not in safe_parts]
     return [name for name in inside if name.endswith((".json", ".txt"))] + chosen if chosen else []
@@ -83,7 +98,9 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
-        raise UserError(f"{path} holds more than weights, which could run code here, so it is not opened; get it as .safetensors.") from None
+        raise UserError(
+            f"{path} holds more than weights, which could run code here, so it is not opened; get it as .safetensors."
+        ) from None
     except (OSError, EOFError, RuntimeError, ValueError, IndexError, KeyError):
         raise UserError(f"{path} is damaged or not a model file; get it again.") from None
     tensors = content.get("state_dict", content) if isinstance(content, Mapping) else {}

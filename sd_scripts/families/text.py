@@ -20,7 +20,7 @@ CHUNK = 75
 
 @dataclass(frozen=True)
 class Reading:
-    """How captions are read. length: 75, 150 or 225 tokens. clip_skip: whose layer's output counts, from the end (1: the last)."""
+    """How captions are read. length: 75, 150 or 225 tokens. clip_skip: which layer's output counts, 1 for the last."""
 
     length: int = CHUNK
     clip_skip: int = 1
@@ -78,7 +78,7 @@ def hidden_states(text_encoder: Any, ids_BT: Tensor, clip_skip: int) -> Tensor:
 
 
 def encode(captions: Sequence[str], tokenizer: Any, text_encoder: Any, reading: Reading) -> Tensor:
-    """(B, length + 2, C). Emphasis multiplies hidden states token by token, and their mean is not restored (see algorithms)."""
+    """(B, length + 2, C). Emphasis multiplies hidden states token by token, and their mean is not restored."""
     device = next(text_encoder.parameters()).device
     ids_BT, weights_BT = tokenize(captions, tokenizer, reading)
     ids_BNT = chunks(ids_BT, tokenizer.eos_token_id, tokenizer.pad_token_id)

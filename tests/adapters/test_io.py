@@ -36,7 +36,10 @@ def test_a_full_disk_leaves_the_older_file(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(UserError) as caught:
         io.save(file, {"lora_b.alpha": torch.zeros(1)}, {})
-    assert str(caught.value) == f"{file} could not be saved because the disk is full; free some space. An older file of that name is unharmed."
+    assert (
+        str(caught.value)
+        == f"{file} could not be saved because the disk is full; free some space. An older file of it is unharmed."
+    )
     assert load_file(file).keys() == TENSORS.keys()
     assert os.listdir(tmp_path) == ["a.safetensors"]
 
@@ -67,4 +70,7 @@ def test_a_file_that_is_no_network(tmp_path: Path) -> None:
     io.save(tmp_path / "a.safetensors", {"unet.x": torch.zeros(1)}, {})
     with pytest.raises(UserError) as caught:
         io.load(tmp_path / "a.safetensors", "base_weights")
-    assert str(caught.value) == f"base_weights: {tmp_path}/a.safetensors is not a network file with sd-scripts' names; choose a LoRA saved in that layout."
+    assert (
+        str(caught.value) == f"base_weights: {tmp_path}/a.safetensors is not a network file with sd-scripts' names; "
+        "choose a LoRA saved in that layout."
+    )

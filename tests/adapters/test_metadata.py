@@ -18,18 +18,21 @@ from sd_scripts.adapters.facts import DatasetFacts, SubsetFacts, TrainingFacts
 from sd_scripts.config.load import from_flat, to_flat
 from sd_scripts.errors import UserError
 
-ALWAYS = """session_id training_started_at training_finished_at output_name learning_rate text_encoder_lr unet_lr num_train_images
-num_validation_images num_reg_images num_batches_per_epoch num_epochs epoch steps gradient_checkpointing gradient_accumulation_steps
-max_train_steps lr_warmup_steps lr_scheduler network_module network_dim network_alpha network_dropout network_args mixed_precision
-full_fp16 v2 base_model_version clip_skip max_token_length cache_latents seed lowram noise_offset multires_noise_iterations
-multires_noise_discount adaptive_noise_scale zero_terminal_snr training_comment sd_scripts_commit_hash optimizer max_grad_norm
-caption_dropout_rate caption_dropout_every_n_epochs caption_tag_dropout_rate face_crop_aug_range prior_loss_weight min_snr_gamma
-scale_weight_norms ip_noise_gamma debiased_estimation noise_offset_random_strength ip_noise_gamma_random_strength loss_type
-huber_schedule huber_scale huber_c fp8_base fp8_base_unet validation_seed validation_split max_validation_steps
-validate_every_n_epochs validate_every_n_steps resize_interpolation sd_model_name""".split()
+ALWAYS = """session_id training_started_at training_finished_at output_name learning_rate text_encoder_lr unet_lr
+num_train_images num_validation_images num_reg_images num_batches_per_epoch num_epochs epoch steps
+gradient_checkpointing gradient_accumulation_steps max_train_steps lr_warmup_steps lr_scheduler network_module
+network_dim network_alpha network_dropout network_args mixed_precision full_fp16 v2 base_model_version
+clip_skip max_token_length cache_latents seed lowram noise_offset multires_noise_iterations
+multires_noise_discount adaptive_noise_scale zero_terminal_snr training_comment sd_scripts_commit_hash
+optimizer max_grad_norm caption_dropout_rate caption_dropout_every_n_epochs caption_tag_dropout_rate
+face_crop_aug_range prior_loss_weight min_snr_gamma scale_weight_norms ip_noise_gamma debiased_estimation
+noise_offset_random_strength ip_noise_gamma_random_strength loss_type huber_schedule huber_scale huber_c
+fp8_base fp8_base_unet validation_seed validation_split max_validation_steps validate_every_n_epochs
+validate_every_n_steps resize_interpolation sd_model_name""".split()
 OF_FILES = "sd_model_hash new_sd_model_hash vae_name vae_hash new_vae_hash".split()
-OF_FOLDERS = """batch_size_per_device total_batch_size resolution color_aug flip_aug random_crop shuffle_caption enable_bucket
-bucket_no_upscale min_bucket_reso max_bucket_reso keep_tokens dataset_dirs reg_dataset_dirs tag_frequency bucket_info""".split()
+OF_FOLDERS = """batch_size_per_device total_batch_size resolution color_aug flip_aug random_crop shuffle_caption
+enable_bucket bucket_no_upscale min_bucket_reso max_bucket_reso keep_tokens dataset_dirs reg_dataset_dirs tag_frequency
+bucket_info""".split()
 OF_CONFIG = "datasets tag_frequency dataset_dirs".split()
 
 DATASET = DatasetFacts(
@@ -41,8 +44,9 @@ DATASET = DatasetFacts(
     mean_aspect_error=0.0125,
 )
 FACTS = TrainingFacts(
-    session_id=7, started_at=100.5, seed=42, num_train_images=50, num_reg_images=7, num_batches_per_epoch=29, num_epochs=3, total_steps=87,
-    processes=2, optimizer="torch.optim.adamw.AdamW(weight_decay=0.1)", commit="abc", datasets=(DATASET,),
+    session_id=7, started_at=100.5, seed=42, num_train_images=50, num_reg_images=7, num_batches_per_epoch=29,
+    num_epochs=3, total_steps=87, processes=2, optimizer="torch.optim.adamw.AdamW(weight_decay=0.1)", commit="abc",
+    datasets=(DATASET,),
 )  # fmt: skip
 
 
@@ -71,7 +75,9 @@ def test_the_fields_of_model_files(tmp_path: Path) -> None:
     assert set(found) == with_ss([*ALWAYS, *OF_FOLDERS, *OF_FILES])
     assert (found["ss_sd_model_name"], found["ss_vae_name"]) == ("model.safetensors", "vae.pt")
     assert found["ss_new_sd_model_hash"] == hashlib.sha256(content).hexdigest() == found["ss_new_vae_hash"]
-    assert found["ss_sd_model_hash"] == hashlib.sha256(content[0x100000:0x110000]).hexdigest()[:8] == found["ss_vae_hash"]
+    assert (
+        found["ss_sd_model_hash"] == hashlib.sha256(content[0x100000:0x110000]).hexdigest()[:8] == found["ss_vae_hash"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -99,7 +105,11 @@ def test_the_fields_of_model_files(tmp_path: Path) -> None:
         ({}, "network_module", "networks.lora"),
         ({"network_module": "sd_scripts.networks.lora"}, "network_module", "networks.lora"),
         ({}, "network_args", "{}"),
-        ({"conv_dim": 8, "network_args": ["rank_dropout=0.1"]}, "network_args", '{"conv_dim": "8", "rank_dropout": "0.1"}'),
+        (
+            {"conv_dim": 8, "network_args": ["rank_dropout=0.1"]},
+            "network_args",
+            '{"conv_dim": "8", "rank_dropout": "0.1"}',
+        ),
         ({}, "base_model_version", "sd_v1"),
         ({"v2": True}, "base_model_version", "sd_v2"),
         ({"v2": True, "v_parameterization": True}, "base_model_version", "sd_v2_v"),
@@ -118,7 +128,8 @@ def test_the_fields_of_model_files(tmp_path: Path) -> None:
         (
             {},
             "bucket_info",
-            '{"buckets": {"0": {"resolution": [512, 512], "count": 40}, "1": {"resolution": [448, 576], "count": 10}}, "mean_img_ar_error": 0.0125}',
+            '{"buckets": {"0": {"resolution": [512, 512], "count": 40}, "1": {"resolution": [448, 576], "count": 10}}, '
+            '"mean_img_ar_error": 0.0125}',
         ),
         ({"pretrained_model_name_or_path": "owner/name"}, "sd_model_name", "owner/name"),
     ],
@@ -137,7 +148,9 @@ def test_data_sets_of_a_config() -> None:
 
 
 def test_without_metadata_what_programs_need_stays() -> None:
-    assert set(metadata.minimum(build())) == with_ss(["v2", "base_model_version", "network_module", "network_dim", "network_alpha", "network_args"])
+    assert set(metadata.minimum(build())) == with_ss(
+        ["v2", "base_model_version", "network_module", "network_dim", "network_alpha", "network_args"]
+    )
 
 
 def spec(family: str = "sd1", resolution: tuple[int, int] | None = None, **settings: Any) -> dict[str, str]:
@@ -181,12 +194,14 @@ def test_modelspec_texts(arguments: dict[str, Any], field: str, text: str) -> No
 def test_a_thumbnail_file_is_put_in(tmp_path: Path) -> None:
     (tmp_path / "t.jpg").write_bytes(b"abc")
     assert spec(metadata_thumbnail=str(tmp_path / "t.jpg"))["modelspec.thumbnail"] == "data:image/jpeg;base64,YWJj"
-    with pytest.raises(UserError, match=r"metadata_thumbnail: /no/t.png can't be read; give an image file or a data URL."):
+    with pytest.raises(
+        UserError, match=r"metadata_thumbnail: /no/t.png can't be read; give an image file or a data URL."
+    ):
         spec(metadata_thumbnail="/no/t.png")
 
 
 def test_hashes_of_the_tensors(tmp_path: Path) -> None:
-    """The hash of what follows the header does not depend on the metadata; the old one is that of the empty text under 1 MiB."""
+    """That of what follows the header does not depend on the metadata; the old one is of an empty text under 1 MiB."""
     tensors = {"lora_a.alpha": torch.tensor(1.0), "lora_a.lora_down.weight": torch.arange(12.0).reshape(3, 4)}
     found = hashes.tensor_hashes(tensors, {"ss_a": "1", "other": "2"})
     save_file(tensors, tmp_path / "a.safetensors", metadata={"anything": "else"})

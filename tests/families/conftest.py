@@ -7,7 +7,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def tiny_sd2(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A diffusers folder of SD 2.x's structure with random weights: OpenCLIP's activation and padding, linear projections."""
+    """A diffusers folder of SD 2.x's structure with random weights: OpenCLIP's activation, linear projections."""
     import torch
     from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel
@@ -18,12 +18,12 @@ def tiny_sd2(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with torch.random.fork_rng():
         torch.manual_seed(1)
         unet = UNet2DConditionModel(
-            sample_size=8, block_out_channels=(8, 8, 8, 8), norm_num_groups=4, cross_attention_dim=16, attention_head_dim=2,
-            use_linear_projection=True,
+            sample_size=8, block_out_channels=(8, 8, 8, 8), norm_num_groups=4, cross_attention_dim=16,
+            attention_head_dim=2, use_linear_projection=True,
         )  # fmt: skip
         vae = AutoencoderKL(
-            down_block_types=("DownEncoderBlock2D",) * 2, up_block_types=("UpDecoderBlock2D",) * 2, block_out_channels=(4, 8),
-            layers_per_block=2, norm_num_groups=2, latent_channels=4, sample_size=16,
+            down_block_types=("DownEncoderBlock2D",) * 2, up_block_types=("UpDecoderBlock2D",) * 2,
+            block_out_channels=(4, 8), layers_per_block=2, norm_num_groups=2, latent_channels=4, sample_size=16,
         )  # fmt: skip
         text_encoder = CLIPTextModel(
             CLIPTextConfig(

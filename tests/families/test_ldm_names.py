@@ -65,7 +65,9 @@ def test_an_original_file_gives_the_folders_model(case: tuple[str, Path], tmp_pa
     save_file(tensors, tmp_path / "model.safetensors", metadata=metadata)
     settings = {"v2": family == "sd2", "v_parameterization": family == "sd2"}
     one = load_family(ModelConfig(pretrained_model_name_or_path=str(folder), **settings), PrecisionConfig())
-    two = load_family(ModelConfig(pretrained_model_name_or_path=str(tmp_path / "model.safetensors"), **settings), PrecisionConfig())
+    two = load_family(
+        ModelConfig(pretrained_model_name_or_path=str(tmp_path / "model.safetensors"), **settings), PrecisionConfig()
+    )
     for first, second in zip(one.networks, two.networks, strict=True):
         assert first.state_dict().keys() == second.state_dict().keys()
         assert all(torch.equal(second.state_dict()[key], value) for key, value in first.state_dict().items())
@@ -77,8 +79,14 @@ def test_an_original_file_gives_the_folders_model(case: tuple[str, Path], tmp_pa
 def test_a_pickled_checkpoint_without_notes_is_read_as_weights_only(tmp_path: Path) -> None:
     """Its configs are told from shapes alone, so it has Stable Diffusion's own groups and heads."""
     unet = UNet2DConditionModel(block_out_channels=(32, 32, 64, 64), cross_attention_dim=64, attention_head_dim=8)
-    vae = AutoencoderKL(down_block_types=("DownEncoderBlock2D",) * 2, up_block_types=("UpDecoderBlock2D",) * 2, block_out_channels=(32, 32))
-    text_encoder = CLIPTextModel(CLIPTextConfig(hidden_size=64, intermediate_size=64, num_hidden_layers=2, num_attention_heads=1))
+    vae = AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+        block_out_channels=(32, 32),
+    )
+    text_encoder = CLIPTextModel(
+        CLIPTextConfig(hidden_size=64, intermediate_size=64, num_hidden_layers=2, num_attention_heads=1)
+    )
     tensors = with_prefix(ldm.UNET, ldm.unet_to_ldm(unet.state_dict(), unet.config))
     tensors |= with_prefix(ldm.VAE, ldm.vae_to_ldm(vae.state_dict(), vae.config))
     tensors |= with_prefix(ldm.TEXT_1, ldm.text_from_clip(text_encoder.state_dict()))
@@ -90,7 +98,9 @@ def test_a_pickled_checkpoint_without_notes_is_read_as_weights_only(tmp_path: Pa
         assert all(torch.equal(ours.state_dict()[key], value) for key, value in theirs.state_dict().items())
     noisy, t = torch.randn(1, 4, 8, 8), torch.tensor([7])
     condition = family.condition(["a cat"])
-    assert torch.equal(family.predict(noisy, t, condition), unet.eval()(noisy, t, encoder_hidden_states=condition.text_BTC).sample)
+    assert torch.equal(
+        family.predict(noisy, t, condition), unet.eval()(noisy, t, encoder_hidden_states=condition.text_BTC).sample
+    )
 
 
 class Evil:
@@ -100,7 +110,11 @@ class Evil:
 
 def test_a_pickle_with_code_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     torch.save({"state_dict": Evil()}, tmp_path / "model.ckpt")
-    with pytest.raises(UserError, match=r"model.ckpt holds more than weights, which could run code here, so it is not opened; get it as .safetensors."):
+    with pytest.raises(
+        UserError,
+        match="model.ckpt holds more than weights, which could run code here, so it is not opened; "
+        "get it as .safetensors.",
+    ):
         load_family(ModelConfig(pretrained_model_name_or_path=str(tmp_path / "model.ckpt")), PrecisionConfig())
     assert capsys.readouterr().out == ""
 
@@ -109,13 +123,26 @@ def test_configs_of_full_size_models_are_told_from_shapes() -> None:
     """Stable Diffusion 1.5's and 2.1's own configs, as their diffusers folders have them."""
     for family, context, heads, linear in (("sd1", 768, 8, False), ("sd2", 1024, [5, 10, 20, 20], True)):
         with torch.device("meta"):
-            unet = UNet2DConditionModel(cross_attention_dim=context, attention_head_dim=heads, use_linear_projection=linear, sample_size=64 if family == "sd1" else 96)
-            vae = AutoencoderKL(down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4, block_out_channels=(128, 256, 512, 512), layers_per_block=2, sample_size=512)
+            unet = UNet2DConditionModel(
+                cross_attention_dim=context,
+                attention_head_dim=heads,
+                use_linear_projection=linear,
+                sample_size=64 if family == "sd1" else 96,
+            )
+            vae = AutoencoderKL(
+                down_block_types=("DownEncoderBlock2D",) * 4,
+                up_block_types=("UpDecoderBlock2D",) * 4,
+                block_out_channels=(128, 256, 512, 512),
+                layers_per_block=2,
+                sample_size=512,
+            )
         shapes = {key: tuple(value.shape) for key, value in ldm.unet_to_ldm(unet.state_dict(), unet.config).items()}
         told = configs.unet_config(shapes, family)
         assert {key: _plain(unet.config[key]) for key in told} == told
         with torch.device("meta"):
-            vae_shapes = {key: tuple(value.shape) for key, value in ldm.vae_to_ldm(vae.state_dict(), vae.config).items()}
+            vae_shapes = {
+                key: tuple(value.shape) for key, value in ldm.vae_to_ldm(vae.state_dict(), vae.config).items()
+            }
         told = configs.vae_config(vae_shapes)
         assert {key: _plain(vae.config[key]) for key in told} == told
 
@@ -134,4 +161,9 @@ def test_openclip_without_its_last_block_there_and_back(tiny_sd2: Path) -> None:
     assert back.keys() == ours.keys()
     assert all(torch.equal(back[key], value) for key, value in ours.items())
     told = configs.openclip_config({key: tuple(value.shape) for key, value in theirs.items()})
-    assert (told["num_hidden_layers"], told["hidden_size"], told["intermediate_size"], told["hidden_act"]) == (3, 16, 32, "gelu")
+    assert (told["num_hidden_layers"], told["hidden_size"], told["intermediate_size"], told["hidden_act"]) == (
+        3,
+        16,
+        32,
+        "gelu",
+    )

@@ -1,4 +1,4 @@
-"""The layers that a LoRA reaches, their names in files, their shapes and blocks, against a list made with sd-scripts."""
+"""The layers that a LoRA reaches, their names in files, their shapes and blocks, against sd-scripts' list."""
 
 from __future__ import annotations
 
@@ -24,10 +24,19 @@ def models() -> dict:
     """Full-size models without memory."""
     with torch.device("meta"):
         return {
-            "sd1": (UNet2DConditionModel(cross_attention_dim=768, attention_head_dim=8), CLIPTextModel(CLIPTextConfig(hidden_size=768, intermediate_size=3072))),
+            "sd1": (
+                UNet2DConditionModel(cross_attention_dim=768, attention_head_dim=8),
+                CLIPTextModel(CLIPTextConfig(hidden_size=768, intermediate_size=3072)),
+            ),
             "sd2": (
-                UNet2DConditionModel(cross_attention_dim=1024, attention_head_dim=[5, 10, 20, 20], use_linear_projection=True),
-                CLIPTextModel(CLIPTextConfig(hidden_size=1024, intermediate_size=4096, num_hidden_layers=23, num_attention_heads=16)),
+                UNet2DConditionModel(
+                    cross_attention_dim=1024, attention_head_dim=[5, 10, 20, 20], use_linear_projection=True
+                ),
+                CLIPTextModel(
+                    CLIPTextConfig(
+                        hidden_size=1024, intermediate_size=4096, num_hidden_layers=23, num_attention_heads=16
+                    )
+                ),
             ),
         }
 
@@ -52,12 +61,20 @@ def test_keys_and_shapes_are_those_of_the_reference(models: dict, name: str, cou
 @pytest.mark.parametrize(
     ("start", "block"),
     [
-        ("lora_unet_down_blocks_0_attentions_0_", 1), ("lora_unet_down_blocks_0_resnets_1_", 2), ("lora_unet_down_blocks_0_downsamplers_0_", 3),
-        ("lora_unet_down_blocks_2_attentions_1_", 8), ("lora_unet_down_blocks_2_downsamplers_0_", 9), ("lora_unet_down_blocks_3_resnets_1_", 11),
-        ("lora_unet_mid_block_", 12), ("lora_unet_up_blocks_0_resnets_0_", 13), ("lora_unet_up_blocks_0_upsamplers_0_", 15),
-        ("lora_unet_up_blocks_1_attentions_0_", 16), ("lora_unet_up_blocks_3_attentions_2_", 24), ("lora_te_", None),
+        ("lora_unet_down_blocks_0_attentions_0_", 1),
+        ("lora_unet_down_blocks_0_resnets_1_", 2),
+        ("lora_unet_down_blocks_0_downsamplers_0_", 3),
+        ("lora_unet_down_blocks_2_attentions_1_", 8),
+        ("lora_unet_down_blocks_2_downsamplers_0_", 9),
+        ("lora_unet_down_blocks_3_resnets_1_", 11),
+        ("lora_unet_mid_block_", 12),
+        ("lora_unet_up_blocks_0_resnets_0_", 13),
+        ("lora_unet_up_blocks_0_upsamplers_0_", 15),
+        ("lora_unet_up_blocks_1_attentions_0_", 16),
+        ("lora_unet_up_blocks_3_attentions_2_", 24),
+        ("lora_te_", None),
     ],
-)  # fmt: skip
+)
 def test_block_index(models: dict, start: str, block: int | None) -> None:
     found = {target.block for target in all_targets(models, "sd1_conv") if target.name.startswith(start)}
     assert found == {block}

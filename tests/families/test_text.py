@@ -24,7 +24,9 @@ def word_id() -> int:
 @pytest.fixture(scope="module")
 def encoder() -> CLIPTextModel:
     torch.manual_seed(0)
-    return CLIPTextModel(CLIPTextConfig(hidden_size=16, intermediate_size=32, num_hidden_layers=3, num_attention_heads=2)).eval()
+    return CLIPTextModel(
+        CLIPTextConfig(hidden_size=16, intermediate_size=32, num_hidden_layers=3, num_attention_heads=2)
+    ).eval()
 
 
 @pytest.mark.parametrize("family", ["sd1", "sd2"])
@@ -96,4 +98,6 @@ def test_weights_multiply_token_by_token_without_renormalization(encoder: CLIPTe
 
 def test_brackets_are_text_where_captions_are_not_weighted(encoder: CLIPTextModel) -> None:
     tokenizer = own_tokenizer("sd1")
-    assert not torch.equal(text.encode(["(red)"], tokenizer, encoder, Reading()), text.encode(["red"], tokenizer, encoder, Reading()))
+    assert not torch.equal(
+        text.encode(["(red)"], tokenizer, encoder, Reading()), text.encode(["red"], tokenizer, encoder, Reading())
+    )

@@ -23,7 +23,9 @@ Make = Callable[..., AdapterMethod]
 @pytest.fixture
 def method(tiny_model: Path, tmp_path: Path) -> Make:
     def make(seed: int = 0, randomize: bool = False, **flat: Any) -> AdapterMethod:
-        config = from_flat({"pretrained_model_name_or_path": str(tiny_model), "output_dir": str(tmp_path), **flat}).unwrap()
+        config = from_flat(
+            {"pretrained_model_name_or_path": str(tiny_model), "output_dir": str(tmp_path), **flat}
+        ).unwrap()
         made = AdapterMethod(config, load_family(config.model, config.precision), seed)
         made.eval_mode()
         if randomize:
@@ -99,20 +101,35 @@ def test_base_weights_are_merged_before_training(method: Make, tmp_path: Path) -
         ({}, {"unet", "text_encoder"}, []),
         ({"network_train_unet_only": True}, {"unet"}, []),
         ({"network_train_text_encoder_only": True}, {"text_encoder"}, []),
-        ({"text_encoder_lr": 0}, {"unet"}, ["text_encoder_lr: It is 0, so the text encoder is not trained and not in the saved file."]),
-        ({"unet_lr": 0}, {"text_encoder"}, ["unet_lr: It is 0, so the U-Net is not trained and not in the saved file."]),
+        (
+            {"text_encoder_lr": 0},
+            {"unet"},
+            ["text_encoder_lr: It is 0, so the text encoder is not trained and not in the saved file."],
+        ),
+        (
+            {"unet_lr": 0},
+            {"text_encoder"},
+            ["unet_lr: It is 0, so the U-Net is not trained and not in the saved file."],
+        ),
     ],
 )
-def test_a_rate_of_0_means_not_trained(method: Make, settings: dict[str, Any], parts: set[str], notices: list[str]) -> None:
+def test_a_rate_of_0_means_not_trained(
+    method: Make, settings: dict[str, Any], parts: set[str], notices: list[str]
+) -> None:
     made = method(**settings)
     assert made.adapters.train_parts == parts
-    assert {key.split("_")[1] for key in made.state_dict()} == {{"unet": "unet", "text_encoder": "te"}[part] for part in parts}
+    assert {key.split("_")[1] for key in made.state_dict()} == {
+        {"unet": "unet", "text_encoder": "te"}[part] for part in parts
+    }
     assert made.trains_text_encoder == ("text_encoder" in parts)
     assert [str(notice) for notice in made.notices] == notices
 
 
 def test_nothing_to_train_is_refused(method: Make) -> None:
-    with pytest.raises(UserError, match="There is nothing to train: every rate or rank is 0; give the U-Net or the text encoder a learning rate."):
+    with pytest.raises(
+        UserError,
+        match="There is nothing to train: every rate or rank is 0; give the U-Net or the text encoder a learning rate.",
+    ):
         method(network_train_unet_only=True, block_dims=[0] * 25)
 
 
@@ -133,7 +150,9 @@ def test_gradient_checkpointing_changes_no_gradient(method: Make) -> None:
             made.family.checkpoint_gradients()
         made.train_mode()
         torch.manual_seed(8)
-        made.family.predict(torch.ones(1, 4, 8, 8), torch.tensor([5]), made.family.condition(["a"])).square().mean().backward()
+        made.family.predict(
+            torch.ones(1, 4, 8, 8), torch.tensor([5]), made.family.condition(["a"])
+        ).square().mean().backward()
         return [parameter.grad for parameter in made.parameters() if parameter.grad is not None]
 
     plain, checkpointed = gradients(False), gradients(True)
@@ -157,7 +176,10 @@ def test_a_state_is_taken_over_exactly_or_not_at_all(method: Make) -> None:
         two.load_state_dict(method(network_train_unet_only=True).state_dict())
 
 
-@pytest.mark.parametrize(("precision", "dtype"), [(None, torch.float32), ("fp16", torch.float16), ("bf16", torch.bfloat16), ("float", torch.float32)])
+@pytest.mark.parametrize(
+    ("precision", "dtype"),
+    [(None, torch.float32), ("fp16", torch.float16), ("bf16", torch.bfloat16), ("float", torch.float32)],
+)
 def test_save_precision(method: Make, tmp_path: Path, precision: str | None, dtype: torch.dtype) -> None:
     method(save_precision=precision).save(tmp_path / "a.safetensors", Progress(step=4, epoch=2))
     tensors, metadata = io.load(tmp_path / "a.safetensors")
@@ -168,7 +190,10 @@ def test_save_precision(method: Make, tmp_path: Path, precision: str | None, dty
 def test_no_metadata(method: Make, tmp_path: Path) -> None:
     method(no_metadata=True).save(tmp_path / "a.safetensors", Progress())
     _, metadata = io.load(tmp_path / "a.safetensors")
-    assert {key for key in metadata if key.startswith("ss_")} == {f"ss_{name}" for name in ("v2", "base_model_version", "network_module", "network_dim", "network_alpha", "network_args")}
+    assert {key for key in metadata if key.startswith("ss_")} == {
+        f"ss_{name}"
+        for name in ("v2", "base_model_version", "network_module", "network_dim", "network_alpha", "network_args")
+    }
     assert {"sshs_model_hash", "sshs_legacy_hash", "modelspec.architecture"} <= set(metadata)
 
 
@@ -195,7 +220,9 @@ def test_8_bit_bases_predict_nearly_the_same(method: Make) -> None:
     assert made.family.unet.down_blocks[0].resnets[0].conv1.weight.dtype == torch.float8_e4m3fn
     assert (before - after).abs().mean() < 0.1 * before.abs().mean()
     with torch.autocast("cpu", torch.bfloat16):
-        made.family.predict(torch.randn(1, 4, 8, 8), torch.tensor([5]), made.family.condition(["a"])).float().square().mean().backward()
+        made.family.predict(
+            torch.randn(1, 4, 8, 8), torch.tensor([5]), made.family.condition(["a"])
+        ).float().square().mean().backward()
     assert all(parameter.grad is not None for parameter in made.parameters())
 
 

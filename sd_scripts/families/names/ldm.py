@@ -22,8 +22,8 @@ _EDGES = {
     "conv_norm_out": "out.0", "conv_out": "out.2",
 }  # fmt: skip
 _RESNET = {
-    "norm1": "in_layers.0", "conv1": "in_layers.2", "time_emb_proj": "emb_layers.1", "norm2": "out_layers.0", "conv2": "out_layers.3",
-    "conv_shortcut": "skip_connection",
+    "norm1": "in_layers.0", "conv1": "in_layers.2", "time_emb_proj": "emb_layers.1", "norm2": "out_layers.0",
+    "conv2": "out_layers.3", "conv_shortcut": "skip_connection",
 }  # fmt: skip
 _VAE_RESNET = {"norm1": "norm1", "conv1": "conv1", "norm2": "norm2", "conv2": "conv2", "conv_shortcut": "nin_shortcut"}
 _VAE_ATTENTION = {"group_norm": "norm", "to_q": "q", "to_k": "k", "to_v": "v", "to_out.0": "proj_out"}
@@ -77,7 +77,11 @@ def vae_names(config: Mapping[str, Any]) -> Names:
     names: Names = {"quant_conv": "quant_conv", "post_quant_conv": "post_quant_conv"}
     levels, layers = len(config["down_block_types"]), config["layers_per_block"]
     for half in ("encoder", "decoder"):
-        names |= {f"{half}.conv_in": f"{half}.conv_in", f"{half}.conv_norm_out": f"{half}.norm_out", f"{half}.conv_out": f"{half}.conv_out"}
+        names |= {
+            f"{half}.conv_in": f"{half}.conv_in",
+            f"{half}.conv_norm_out": f"{half}.norm_out",
+            f"{half}.conv_out": f"{half}.conv_out",
+        }
         for k in range(2):
             names |= _sub(f"{half}.mid_block.resnets.{k}", f"{half}.mid.block_{k + 1}", _VAE_RESNET)
         names |= _sub(f"{half}.mid_block.attentions.0", f"{half}.mid.attn_1", _VAE_ATTENTION)
@@ -104,11 +108,17 @@ def unet_from_ldm(tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> d
 def vae_to_ldm(tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> dict[str, Tensor]:
     """LDM's attention in the middle is made of 1x1 convolutions."""
     named = rename_all(tensors, vae_names(config))
-    return {key: value[:, :, None, None] if _is_vae_attention(key) and value.ndim == 2 else value for key, value in named.items()}
+    return {
+        key: value[:, :, None, None] if _is_vae_attention(key) and value.ndim == 2 else value
+        for key, value in named.items()
+    }
 
 
 def vae_from_ldm(tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> dict[str, Tensor]:
-    flat = {key: value[:, :, 0, 0] if _is_vae_attention(key) and value.ndim == 4 else value for key, value in tensors.items()}
+    flat = {
+        key: value[:, :, 0, 0] if _is_vae_attention(key) and value.ndim == 4 else value
+        for key, value in tensors.items()
+    }
     return rename_all(flat, reverse(vae_names(config)))
 
 
@@ -117,7 +127,13 @@ def _is_vae_attention(key: str) -> bool:
 
 
 _OPENCLIP = {"token_embedding": "embeddings.token_embedding", "ln_final": "final_layer_norm"}
-_OPENCLIP_LAYER = {"ln_1": "layer_norm1", "ln_2": "layer_norm2", "mlp.c_fc": "mlp.fc1", "mlp.c_proj": "mlp.fc2", "attn.out_proj": "self_attn.out_proj"}
+_OPENCLIP_LAYER = {
+    "ln_1": "layer_norm1",
+    "ln_2": "layer_norm2",
+    "mlp.c_fc": "mlp.fc1",
+    "mlp.c_proj": "mlp.fc2",
+    "attn.out_proj": "self_attn.out_proj",
+}
 
 
 def _openclip_names(layers: int) -> Names:
@@ -130,7 +146,11 @@ def _openclip_names(layers: int) -> Names:
 def text_from_clip(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """CLIPTextModel's tensors without the `text_model` level that some versions of transformers have."""
     plain = under("text_model.", tensors) or dict(tensors)
-    return {key: value for key, value in plain.items() if not key.endswith("position_ids") and not key.startswith("text_projection")}
+    return {
+        key: value
+        for key, value in plain.items()
+        if not key.endswith("position_ids") and not key.startswith("text_projection")
+    }
 
 
 def text_from_openclip(tensors: Mapping[str, Tensor], layers: int) -> dict[str, Tensor]:
@@ -151,7 +171,11 @@ def text_to_openclip(tensors: Mapping[str, Tensor], layers: int) -> dict[str, Te
     Stable Diffusion 2 uses OpenCLIP without its last block, but files hold it: a copy of the one before stands for it.
     """
     tensors = text_from_clip(tensors)
-    ours = tensors | {_layer(key, layers - 1, layers): value.clone() for key, value in tensors.items() if key.startswith(f"encoder.layers.{layers - 1}.")}
+    ours = tensors | {
+        _layer(key, layers - 1, layers): value.clone()
+        for key, value in tensors.items()
+        if key.startswith(f"encoder.layers.{layers - 1}.")
+    }
     found = rename_all(ours, reverse(_openclip_names(layers + 1)))
     found["positional_embedding"] = tensors["embeddings.position_embedding.weight"]
     for i in range(layers + 1):
