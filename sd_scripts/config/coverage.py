@@ -111,9 +111,9 @@ def page() -> str:
     lines = [
         "# Where every known parameter is",
         "",
-        "Every parameter of sd-scripts' LoRA trainer, of kohya_ss's files and of two well-known guides, and the section",
-        "and key it has here, or why it has none. Files of kohya_ss load as they are: the app says what it could not carry",
-        "over. This page is made from the code by `python -m sd_scripts.config.coverage`.",
+        "Every parameter of sd-scripts' LoRA trainer, of kohya_ss's files and of two well-known guides: the section of",
+        "the form and the key it has here, or why it has none. kohya_ss's files load as they are; the app says what it",
+        "could not carry over. This page is made from the code by `python -m sd_scripts.config.coverage`.",
     ]
     for file, title in _SECTIONS:
         lines += ["", f"## {title}", "", *_table(read(NAMES / file))]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..config.optimizer import OptimizerConfig, read_arguments, step_rules, steps_of
 from . import classes
@@ -181,11 +181,15 @@ def create(optimizer: Optimizer, config: OptimizerConfig, total_steps: int, warm
     return LambdaLR(optimizer, factor(config, total_steps, warmup_steps))
 
 
-def _create_class(optimizer: Optimizer, config: OptimizerConfig, total_steps: int) -> LRScheduler:
+def resolve(config: OptimizerConfig, note: str = "") -> tuple[type[Any], dict[str, Any]]:
+    """The class of lr_scheduler_type and its arguments; `note` is added when some are lacking. Raises ConfigError."""
     name = config.lr_scheduler_type
     kind = classes.find("lr_scheduler_type", name if "." in name else f"torch.optim.lr_scheduler.{name}")
     arguments = read_arguments(config.lr_scheduler_args)
-    classes.check_arguments(
-        "lr_scheduler_args", kind, arguments, ("self", "optimizer"), f" The run has {total_steps} steps."
-    )
+    classes.check_arguments("lr_scheduler_args", kind, arguments, ("self", "optimizer"), note)
+    return kind, arguments
+
+
+def _create_class(optimizer: Optimizer, config: OptimizerConfig, total_steps: int) -> LRScheduler:
+    kind, arguments = resolve(config, f" The run has {total_steps} steps.")
     return classes.make("lr_scheduler_args", kind, optimizer, **arguments)

@@ -9,7 +9,7 @@ import torch
 from sd_scripts.config.optimizer import OPTIMIZERS as NAMES
 from sd_scripts.config.optimizer import TORCH_OPTIMIZERS, OptimizerConfig
 from sd_scripts.errors import ConfigError
-from sd_scripts.optim import eval_mode, optimizers, train_mode
+from sd_scripts.optim import check, eval_mode, optimizers, train_mode
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Paged optimizers are not supported on CPU:UserWarning",
@@ -107,7 +107,7 @@ def test_a_resumed_optimizer_goes_on_bit_for_bit(name):
     torch.save((optimizer.state_dict(), [part.detach().clone() for part in parts]), file)
     train(optimizer, parts, range(4, 8))
 
-    state, values = torch.load(io.BytesIO(file.getvalue()), weights_only=False)
+    state, values = torch.load(io.BytesIO(file.getvalue()), weights_only=True)
     resumed_parts = [torch.nn.Parameter(value) for value in values]
     resumed = create(config, resumed_parts)
     resumed.load_state_dict(state)
@@ -226,3 +226,24 @@ def test_nothing_to_train_is_said():
     with pytest.raises(ConfigError) as caught:
         optimizers.create([], OptimizerConfig())
     assert str(caught.value) == "learning_rate: There is nothing to train; give some part a learning rate above 0."
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (dict(optimizer_type="torch.optim.Adan"), SENTENCES["class"][1]),
+        (dict(optimizer_type="AdamW", optimizer_args="lr=1"), SENTENCES["our argument"][1]),
+        (
+            dict(lr_scheduler_type="CosineAnnealingLR"),
+            "lr_scheduler_args: CosineAnnealingLR needs T_max; add T_max=... here.",
+        ),
+    ],
+)
+def test_classes_are_checked_before_a_model_is_loaded(given, sentence):
+    with pytest.raises(ConfigError) as caught:
+        check(OptimizerConfig(**given))
+    assert str(caught.value) == sentence
+
+
+def test_the_usual_choice_passes_the_check():
+    check(OptimizerConfig())
