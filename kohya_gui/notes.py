@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
@@ -21,11 +21,16 @@ def problem_list(problems: Sequence[Problem]) -> str:
 
 
 def _entry(problem: Problem) -> str:
-    parameter = load.parameters().get(problem.key)
-    name = escape(parameter.label if parameter else problem.key)
-    link = f'<a href="#p-{escape(problem.key)}" data-key="{escape(problem.key)}" data-group="{parameter.attribute}">{name}</a>' if parameter else name
     kind = "problem" if problem.stops else "notice"
-    return f'<li class="{kind}">{link}{" " if name else ""}<span>{escape(problem.message)}</span></li>'
+    return f'<li class="{kind}">{_name(problem.key)} <span>{escape(problem.message)}</span></li>'
+
+
+def _name(key: str) -> str:
+    """A link to the field, or the bare key of what has none."""
+    parameter = load.parameters().get(key)
+    if parameter is None or parameter.ui.hidden:
+        return f"<b>{escape(key)}</b>" if key else ""
+    return f'<a href="#p-{key}" data-key="{key}" data-group="{parameter.attribute}">{escape(parameter.label)}</a>'
 
 
 def sentence(text: str, kind: str = "problem") -> str:
@@ -58,16 +63,16 @@ def _css_text(text: str) -> str:
 
 
 def plan_card(plan: Any) -> str:
-    """Images, steps and the sum that leads to them."""
+    """Steps, the sum that leads to them, and what is wrong with the images."""
     facts = {
-        "steps": plan.total_steps, "images": plan.num_train_images, "epochs": plan.epochs, "warm-up steps": plan.warmup_steps,
-        "regularization images": plan.num_reg_images,
+        "steps": plan.total_steps, "epochs": plan.epochs, "images an epoch": plan.num_train_images,
+        "regularization images": plan.num_reg_images, "warm-up steps": plan.warmup_steps,
     }  # fmt: skip
-    return (
-        '<section class="plan" aria-label="Plan"><dl>'
-        + "".join(_fact(name, value) for name, value in facts.items() if value)
-        + f"</dl><p>{escape(plan.sum_text)}</p>{_buckets(plan)}</section>"
-    )
+    said = problem_list(plan.problems)
+    if not plan.total_steps:
+        return said
+    numbers = "".join(_fact(name, value) for name, value in facts.items() if value)
+    return f'<section class="plan" aria-label="Plan"><dl>{numbers}</dl><p>{escape(plan.sum_text)}</p>{_buckets(plan)}</section>{said}'
 
 
 def _fact(name: str, value: object) -> str:
@@ -77,13 +82,9 @@ def _fact(name: str, value: object) -> str:
 
 def _buckets(plan: Any) -> str:
     rows = "".join(
-        f"<tr><td>{width} × {height}</td><td>{count}</td><td>{dataset.batch_size}</td></tr>"
+        f"<tr><td>{width} × {height}</td><td>{count:,}</td><td>{dataset.batch_size}</td></tr>"
         for dataset in plan.datasets
-        for (width, height), count in _sizes(dataset)
+        for (width, height), count in dataset.buckets.items()
     )
-    return f"<details><summary>Sizes</summary><table><tr><th>pixels</th><th>images</th><th>batch</th></tr>{rows}</table></details>" if rows else ""
-
-
-def _sizes(dataset: Any) -> list[tuple[tuple[int, int], int]]:
-    buckets = dataset.buckets
-    return sorted(buckets.items()) if isinstance(buckets, Mapping) else [((b.width, b.height), b.count) for b in buckets]
+    head = "<tr><th>pixels</th><th>images an epoch</th><th>batch</th></tr>"
+    return f"<details><summary>Sizes</summary><table>{head}{rows}</table></details>"

@@ -53,10 +53,10 @@ class TrainPage:
 
     # What the page asks for.
 
-    def check(self, *given: Any) -> tuple[str, str, dict[str, object]]:
-        """Style sheet, list of problems, and the form to restore after a reload."""
+    def check(self, *given: Any) -> tuple[str, str, str, dict[str, object]]:
+        """Style sheet, list of problems, nothing more to say of the last start, and the form to restore after a reload."""
         flat = self.flat(given)
-        return *self.judged(flat, self.load(given)), self.stored(flat)
+        return *self.judged(flat, self.load(given)), "", self.stored(flat)
 
     def stored(self, flat: Mapping[str, object]) -> dict[str, object]:
         """The form as the browser keeps it, until the app opens with other settings than it did."""
@@ -77,22 +77,22 @@ class TrainPage:
                 made = plan.make(config)
         except UserError as error:
             return notes.sentence(str(error))
-        return notes.plan_card(made) + notes.problem_list(made.problems)
+        return notes.plan_card(made)
 
-    def start(self, *given: Any) -> tuple[str, str]:
-        """What to say, and the id of the run that was started."""
+    def start(self, *given: Any) -> tuple[str, str, str, str]:
+        """Style sheet, list of problems, what else to say, and the id of the run that was started."""
         loaded = self.load(given)
+        judged = self.judged(self.flat(given), loaded)
         if loaded.config is None:
-            return notes.problem_list(loaded.errors), ""
+            return *judged, notes.sentence("Nothing was started: see above what has to be put right first."), ""
         environment = {key.upper(): secret for key, secret in values.secrets(self.parameters, given).items()}
         try:
             stopping = [problem for problem in plan.make(loaded.config).problems if problem.stops]
             if stopping:
-                return notes.problem_list(stopping), ""
-            run_id = self.supervisor.start(loaded.config.saving.stem, load.to_flat(loaded.config), environment)
+                return *judged, notes.problem_list(stopping), ""
+            return *judged, "", self.supervisor.start(loaded.config.saving.stem, load.to_flat(loaded.config), environment)
         except UserError as error:
-            return notes.sentence(str(error)), ""
-        return "", run_id
+            return *judged, notes.sentence(str(error)), ""
 
     def command(self, *given: Any) -> dict[str, Any]:
         loaded = self.load(given)
@@ -258,12 +258,12 @@ def _connect(train: TrainPage, bar: Bar, widgets: list[Component], side: Side, s
         event.then(train.plan, widgets, side.plan, trigger_mode="always_last", **quick)
 
     edits = [w.change for w in widgets]  # type: ignore[attr-defined]  # `input` misses what is pasted or deleted
-    planned(gr.on(edits, train.check, widgets, [*judged, store], trigger_mode="always_last", **quick))
+    planned(gr.on(edits, train.check, widgets, [*judged, side.said, store], trigger_mode="always_last", **quick))
     planned(bar.load.click(train.load_preset, bar.choice, filled, **quick))
     planned(bar.file.upload(train.load_file, bar.file, filled, **quick))
     bar.save.click(train.save_preset, [bar.name, bar.description, bar.replace, *widgets], [bar.saved, bar.choice], **quick)
     side.print.click(train.command, widgets, side.command, **quick)
-    started = side.start.click(train.start, widgets, [side.said, side.run_id], trigger_mode="once", **quick)
+    started = side.start.click(train.start, widgets, [*judged, side.said, side.run_id], trigger_mode="once", **quick)
     started.then(None, side.run_id, js="(id) => { if (id) window.live.show(id) }")
     here = gr.context.Context.root_block
     planned(here.load(train.restore, store, [*widgets, *judged], **quick))

@@ -134,6 +134,8 @@
       put(this.badge, state.words)
       this.badge.className = STATE_KINDS[state.state] || "going"
       this.place.dataset.state = state.state
+      const entry = [...this.choice.options].find((option) => option.value === state.id)
+      if (entry) entry.textContent = `${state.id} · ${state.words}`
       const doing = state.progress ? `${state.progress.what}: ${number(state.progress.done)} of ${number(state.progress.total)}` : state.message
       this.detail.textContent = doing || ""
       this.showProgress(state)
