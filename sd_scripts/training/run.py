@@ -11,6 +11,7 @@ from pathlib import Path
 from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list
 
+from .. import optim
 from .. import plan as planning
 from ..config.saving import SavingConfig
 from ..config.train_config import TrainConfig
@@ -79,6 +80,7 @@ def check(config: TrainConfig) -> None:
     memory.check(config.precision, memory.device_type())
     sampling.check(config.sampling)
     trackers.check(config.logging)
+    optim.check(config.optimizer)
     check_room(Path(config.saving.output_dir), 0)
 
 

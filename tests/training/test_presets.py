@@ -13,7 +13,8 @@ SMALL = {
     "mixed_precision", "resolution", "max_bucket_reso", "min_bucket_reso", "bucket_reso_steps", "max_train_epochs",
     "max_train_steps", "save_every_n_epochs", "save_every_n_steps", "max_data_loader_n_workers",
     "persistent_data_loader_workers", "pretrained_model_name_or_path", "train_data_dir", "output_dir", "output_name",
-    "run_dir", "v2", "sample_every_n_epochs", "sample_every_n_steps", "sample_at_first", "sample_prompts", "logging_dir",
+    "run_dir", "v2", "sample_every_n_epochs", "sample_every_n_steps", "sample_at_first", "sample_prompts",
+    "logging_dir",
 }  # fmt: skip
 """What a test decides itself: sizes, lengths, places, and that the model is of SD 1.x. All other settings are
 the preset's."""
