@@ -5,7 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+
+
+def commit_of(repository: Path) -> str:
+    """The commit that is checked out, as git's own files say it, or "(unknown)" outside of a clone."""
+    try:
+        head = (repository / ".git" / "HEAD").read_text(encoding="utf-8").strip()
+        name = head.removeprefix("ref: ")
+        return head if name == head else (repository / ".git" / name).read_text(encoding="utf-8").strip()
+    except OSError:
+        return "(unknown)"
 
 
 @dataclass(frozen=True)
@@ -53,6 +64,6 @@ class TrainingFacts:
     total_steps: int = 0
     processes: int = 1
     optimizer: str = ""
-    commit: str = "(unknown)"
+    commit: str = field(default_factory=lambda: commit_of(Path(__file__).resolve().parents[2]))
     datasets: tuple[DatasetFacts, ...] = ()
     from_dataset_config: bool = False

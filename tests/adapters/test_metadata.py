@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 
 from sd_scripts.adapters import hashes, metadata, modelspec
-from sd_scripts.adapters.facts import DatasetFacts, SubsetFacts, TrainingFacts
+from sd_scripts.adapters.facts import DatasetFacts, SubsetFacts, TrainingFacts, commit_of
 from sd_scripts.config.load import from_flat, to_flat
 from sd_scripts.errors import UserError
 
@@ -216,3 +216,13 @@ def test_the_old_hash_of_a_larger_file(tmp_path: Path) -> None:
     content = (tmp_path / "a.safetensors").read_bytes()
     found = hashes.tensor_hashes(tensors, {"ss_a": "1", "modelspec.title": "left out"})
     assert found["sshs_legacy_hash"] == hashlib.sha256(content[0x100000:0x110000]).hexdigest()[:8]
+
+
+def test_the_commit_of_a_clone(tmp_path: Path) -> None:
+    assert commit_of(tmp_path) == "(unknown)"
+    (tmp_path / ".git" / "refs" / "heads").mkdir(parents=True)
+    (tmp_path / ".git" / "HEAD").write_text("ref: refs/heads/main\n")
+    (tmp_path / ".git" / "refs" / "heads" / "main").write_text("abc123\n")
+    assert commit_of(tmp_path) == "abc123"
+    (tmp_path / ".git" / "HEAD").write_text("def456\n")
+    assert commit_of(tmp_path) == "def456"
