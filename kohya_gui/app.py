@@ -14,17 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+import gradio as gr
 
-import gradio as gr  # noqa: E402  (reads the line above)
-from sd_scripts.config import toml  # noqa: E402
-from sd_scripts.errors import UserError  # noqa: E402
+from sd_scripts.config import toml
+from sd_scripts.errors import UserError
 
-from . import live, presets, theme, train_page  # noqa: E402
-from .layout import TRAIN_LORA  # noqa: E402
-from .runs.store import RunStore  # noqa: E402
-from .runs.supervisor import ENGINE, ROOT, Supervisor  # noqa: E402
-from .tensorboard import TensorBoard  # noqa: E402
+from . import live, presets, theme, train_page
+from .layout import TRAIN_LORA
+from .runs.store import RunStore
+from .runs.supervisor import ENGINE, ROOT, Supervisor
+from .tensorboard import TensorBoard
 
 TITLE = "LoRA Studio"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -39,7 +38,7 @@ class BadOption(UserError):
 
 @dataclass(frozen=True)
 class Options:
-    """How the app is served. `runs`: where run folders lie. `settings`: what the form opens with, or None for the demo."""
+    """How the app is served. runs: where run folders lie. settings: what the form opens with, or None for the demo."""
 
     listen: str = LOOPBACK[0]
     server_port: int = DEFAULT_PORT
@@ -59,9 +58,10 @@ class Options:
             missing, given = ("--password", "--username") if self.username else ("--username", "--password")
             raise BadOption(f"{given} needs {missing} too.")
         reachable = self.share or self.listen not in LOOPBACK
+        how = "--share" if self.share else f"--listen {self.listen}"
         if reachable and not self.username and not self.no_auth:
             raise BadOption(
-                f"With {'--share' if self.share else f'--listen {self.listen}'} others can reach the app, and whoever reaches it can run it; "
+                f"With {how} others can reach the app, and whoever reaches it can run it; "
                 "give --username and --password, or --no-auth if that is meant."
             )
         if not _port_is_free(self.listen, self.server_port):
@@ -72,18 +72,32 @@ class Options:
 
 
 def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(prog="gui.py", description="Trains Stable Diffusion LoRAs from the browser.", argument_default=argparse.SUPPRESS)
-    made.add_argument("--config", metavar="FILE", help="TOML file: [server] holds these options, [settings] what the form opens with")
-    made.add_argument("--listen", metavar="ADDRESS", help="address to listen on; 0.0.0.0 for all (default: 127.0.0.1, this machine only)")
+    made = argparse.ArgumentParser(
+        prog="gui.py", description="Trains Stable Diffusion LoRAs from the browser.", argument_default=argparse.SUPPRESS
+    )
+    made.add_argument(
+        "--config", metavar="FILE", help="TOML file: [server] holds these options, [settings] what the form opens with"
+    )
+    made.add_argument(
+        "--listen",
+        metavar="ADDRESS",
+        help="address to listen on; 0.0.0.0 for all (default: 127.0.0.1, this machine only)",
+    )
     made.add_argument("--server_port", type=int, metavar="PORT", help=f"port to listen on (default: {DEFAULT_PORT})")
     made.add_argument("--inbrowser", action="store_true", help="open the page in this machine's browser")
-    made.add_argument("--share", action="store_true", help="also make the page reachable over a public address of Gradio's")
+    made.add_argument(
+        "--share", action="store_true", help="also make the page reachable over a public address of Gradio's"
+    )
     made.add_argument("--username", metavar="NAME", help="ask visitors for this name")
     made.add_argument("--password", metavar="PASSWORD", help="and for this password")
     made.add_argument("--no-auth", action="store_true", dest="no_auth", help="let anyone in who can reach the page")
-    made.add_argument("--headless", action="store_true", help="open no window on this machine, whatever else is asked for")
+    made.add_argument(
+        "--headless", action="store_true", help="open no window on this machine, whatever else is asked for"
+    )
     made.add_argument("--root_path", metavar="PATH", help="path under which a proxy shows the page, such as /trainer")
-    made.add_argument("--runs", metavar="FOLDER", type=Path, help="where the folders of runs lie (default: outputs/runs)")
+    made.add_argument(
+        "--runs", metavar="FOLDER", type=Path, help="where the folders of runs lie (default: outputs/runs)"
+    )
     return made
 
 
@@ -96,7 +110,9 @@ def read_options(argv: Sequence[str] | None = None) -> Options:
     server = dict(content.get("server", {}))
     unknown |= server.keys() - (Options.__dataclass_fields__.keys() - {"settings"})
     if unknown:
-        raise BadOption(f"{file} holds {sorted(unknown)[0]!r}, which is no option; its sections are [server] and [settings].")
+        raise BadOption(
+            f"{file} holds {sorted(unknown)[0]!r}, which is no option; its sections are [server] and [settings]."
+        )
     merged = {**server, **given}
     if "runs" in merged:
         merged["runs"] = Path(merged["runs"]).resolve()
@@ -168,7 +184,9 @@ def main(argv: Sequence[str] | None = None, *, engine: Sequence[str] = ENGINE) -
         print(error, file=sys.stderr)
         return 1
     if options.no_auth and options.listen not in LOOPBACK:
-        print("Warning: everyone who can reach this machine can use the app, because --no-auth is given.", file=sys.stderr)
+        print(
+            "Warning: everyone who can reach this machine can use the app, because --no-auth is given.", file=sys.stderr
+        )
     print(f"Serving on {page.local_url}" + (f" and {page.share_url}" if page.share_url else ""), flush=True)
     over = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: over.set())

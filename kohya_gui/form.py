@@ -1,4 +1,4 @@
-"""Parameter -> widget. A new parameter gets its widget from its declaration; nothing here knows a single one by name."""
+"""Parameter -> widget. A new parameter gets its widget from its declaration: none is known here by name."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import gradio as gr
 from gradio.components import Component
+
 from sd_scripts.config.schema import Parameter
 
 from .values import NO, NOT_SET, YES, holds_numbers, is_checkbox, is_number, shown
@@ -49,7 +50,11 @@ def is_multiline(parameter: Parameter) -> bool:
 
 
 def is_wide(parameter: Parameter) -> bool:
-    return parameter.ui.lines > 1 or parameter.ui.kind in ("file", "folder") or (parameter.kind == "list" and not holds_numbers(parameter))
+    return (
+        parameter.ui.lines > 1
+        or parameter.ui.kind in ("file", "folder")
+        or (parameter.kind == "list" and not holds_numbers(parameter))
+    )
 
 
 def hint(parameter: Parameter) -> str:
@@ -69,7 +74,11 @@ def _step(parameter: Parameter) -> float:
         return parameter.ui.step
     if parameter.kind == "int":
         return 1
-    return 10.0 ** floor(log10(abs(parameter.default))) if isinstance(parameter.default, float) and parameter.default else 0.1
+    return (
+        10.0 ** floor(log10(abs(parameter.default)))
+        if isinstance(parameter.default, float) and parameter.default
+        else 0.1
+    )
 
 
 def _choices(parameter: Parameter) -> list[tuple[str, Any]]:

@@ -12,6 +12,7 @@ import httpx
 import orjson
 from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import FileResponse, Response
+
 from sd_scripts.errors import UserError
 
 from .runs.store import PICTURES, NoSuchRun, RunStore
@@ -101,7 +102,9 @@ def _reading(routes: APIRouter, store: RunStore, board: TensorBoard) -> None:
             path = store.picture(run_id, file)
         except UserError as error:
             return Answer({"error": str(error)}, 404)
-        return FileResponse(path, media_type=PICTURES[path.suffix.lower()], headers={"Cache-Control": "private, max-age=3600"})
+        return FileResponse(
+            path, media_type=PICTURES[path.suffix.lower()], headers={"Cache-Control": "private, max-age=3600"}
+        )
 
 
 def _acting(routes: APIRouter, store: RunStore, supervisor: Supervisor, board: TensorBoard) -> None:
@@ -148,7 +151,8 @@ def _showing_board(routes: APIRouter, board: TensorBoard) -> None:
         async with httpx.AsyncClient(timeout=60) as client:
             try:
                 found = await client.request(
-                    request.method, f"{board.address}/{path}", params=request.query_params, content=await request.body(),
+                    request.method, f"{board.address}/{path}", params=request.query_params,
+                    content=await request.body(),
                     headers={"content-type": request.headers.get("content-type", "application/json")},
                 )  # fmt: skip
             except (httpx.HTTPError, asyncio.TimeoutError) as error:

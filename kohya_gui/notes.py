@@ -34,12 +34,20 @@ def _name(key: str) -> str:
 
 
 def sentence(text: str, kind: str = "problem") -> str:
-    return f'<section class="notes" role="status"><ul><li class="{kind}"><span>{escape(text)}</span></li></ul></section>'
+    return (
+        f'<section class="notes" role="status"><ul><li class="{kind}"><span>{escape(text)}</span></li></ul></section>'
+    )
 
 
-def stylesheet(hidden: Iterable[str], empty: Iterable[str], shortened: Iterable[str], problems: Sequence[Problem]) -> str:
-    """Hides what has no effect and marks the fields of problems. One sheet is far lighter than an update of every widget."""
-    gone = [*(f"#p-{key}" for key in hidden), *(f"#g-{name}" for name in empty), *(f"#more-{name}" for name in shortened)]
+def stylesheet(
+    hidden: Iterable[str], empty: Iterable[str], shortened: Iterable[str], problems: Sequence[Problem]
+) -> str:
+    """Hides what has no effect and marks the fields of problems. One sheet is lighter than updates of all widgets."""
+    gone = [
+        *(f"#p-{key}" for key in hidden),
+        *(f"#g-{name}" for name in empty),
+        *(f"#more-{name}" for name in shortened),
+    ]
     rules = [f"{', '.join(sorted(gone))} {{ display: none !important }}"] if gone else []
     first: dict[str, Problem] = {}
     for problem in sorted(problems, key=lambda problem: not problem.stops):
@@ -72,7 +80,8 @@ def plan_card(plan: Any) -> str:
     if not plan.total_steps:
         return said
     numbers = "".join(_fact(name, value) for name, value in facts.items() if value)
-    return f'<section class="plan" aria-label="Plan"><dl>{numbers}</dl><p>{escape(plan.sum_text)}</p>{_buckets(plan)}</section>{said}'
+    body = f"<dl>{numbers}</dl><p>{escape(plan.sum_text)}</p>{_buckets(plan)}"
+    return f'<section class="plan" aria-label="Plan">{body}</section>{said}'
 
 
 def _fact(name: str, value: object) -> str:

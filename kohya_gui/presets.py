@@ -86,7 +86,7 @@ def _translated(content: dict[str, Any]) -> tuple[Mapping[str, object], Sequence
 
 
 def checked(name: str, description: str, settings: Mapping[str, object]) -> Preset:
-    """Only what the form can hold: names as they are now, values of the right type. The rest is said, never dropped in silence."""
+    """Only what the form can hold: today's names, values of the right type. About the rest there are notices."""
     accepted: dict[str, object] = {}
     notices: list[Problem] = []
     aliases = {alias: key for key, parameter in load.parameters().items() for alias in parameter.aliases}
@@ -111,11 +111,17 @@ def _wrong(key: str, value: object) -> Problem | None:
     return Notice(key, f"{checked.message} The preset's value was left out.") if isinstance(checked, Problem) else None
 
 
-def write(root: Path, method: str, name: str, description: str, settings: Mapping[str, object], *, replace: bool = False) -> Path:
+def write(
+    root: Path, method: str, name: str, description: str, settings: Mapping[str, object], *, replace: bool = False
+) -> Path:
     """Saves one of the user's own presets; `settings` must hold no secrets. Raises BadPreset."""
     name = name.strip().removesuffix(".json").strip()
     if not NAME.fullmatch(name) or name.startswith("."):
-        raise BadPreset(f"{name!r} can't be the name of a file; use letters, digits, blanks, - and _." if name else "Give the preset a name.")
+        raise BadPreset(
+            f"{name!r} can't be the name of a file; use letters, digits, blanks, - and _."
+            if name
+            else "Give the preset a name."
+        )
     file = root / method / USER_FOLDER / f"{name}.json"
     if file.exists() and not replace:
         raise BadPreset(f"There is a preset {name!r} already; choose another name, or tick the box to replace it.")
@@ -124,5 +130,7 @@ def write(root: Path, method: str, name: str, description: str, settings: Mappin
         file.parent.mkdir(parents=True, exist_ok=True)
         write_whole(file, text)
     except OSError as error:
-        raise BadPreset(f"The preset can't be written to {file.parent} ({error.strerror}); check the folder's rights.") from error
+        raise BadPreset(
+            f"The preset can't be written to {file.parent} ({error.strerror}); check the folder's rights."
+        ) from error
     return file

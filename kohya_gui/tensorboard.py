@@ -60,7 +60,9 @@ class TensorBoard:
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             if not self.running:
-                raise NoTensorBoard("TensorBoard ended at once; run `tensorboard --logdir outputs` in a terminal to see why.")
+                raise NoTensorBoard(
+                    "TensorBoard ended at once; run `tensorboard --logdir outputs` in a terminal to see why."
+                )
             try:
                 urllib.request.urlopen(self.address + "/", timeout=5).close()  # noqa: S310
                 return

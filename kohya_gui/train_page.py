@@ -54,7 +54,7 @@ class TrainPage:
     # What the page asks for.
 
     def check(self, *given: Any) -> tuple[str, str, str, dict[str, object]]:
-        """Style sheet, list of problems, nothing more to say of the last start, and the form to restore after a reload."""
+        """Style sheet, list of problems, no more words on the last start, and the form to restore after a reload."""
         flat = self.flat(given)
         return *self.judged(flat, self.load(given)), "", self.stored(flat)
 
@@ -90,7 +90,11 @@ class TrainPage:
             stopping = [problem for problem in plan.make(loaded.config).problems if problem.stops]
             if stopping:
                 return *judged, notes.problem_list(stopping), ""
-            return *judged, "", self.supervisor.start(loaded.config.saving.stem, load.to_flat(loaded.config), environment)
+            return (
+                *judged,
+                "",
+                self.supervisor.start(loaded.config.saving.stem, load.to_flat(loaded.config), environment),
+            )
         except UserError as error:
             return *judged, notes.sentence(str(error)), ""
 
@@ -137,7 +141,9 @@ class TrainPage:
 
     def save_preset(self, name: str, description: str, replace: bool, *given: Any) -> tuple[str, Any]:
         try:
-            file = presets.write(self.preset_root, self.page.presets, name, description, self.flat(given), replace=replace)
+            file = presets.write(
+                self.preset_root, self.page.presets, name, description, self.flat(given), replace=replace
+            )
         except UserError as error:
             return notes.sentence(str(error)), gr.skip()
         return notes.sentence(f"Saved as {file.name}.", "quiet"), gr.update(choices=self.preset_names())
@@ -201,7 +207,9 @@ def _preset_bar(train: TrainPage) -> Bar:
             chosen = train.opening.name if train.opening.name in names else None
             choice = gr.Dropdown(names, value=chosen, label="Preset", elem_id="preset", scale=4, interactive=True)
             load_button = gr.Button("Load", elem_id="load-preset", size="md", scale=0, min_width=80)
-            file = gr.UploadButton("Open file", file_types=[".json", ".toml"], elem_id="open-preset", size="md", scale=0, min_width=100)
+            file = gr.UploadButton(
+                "Open file", file_types=[".json", ".toml"], elem_id="open-preset", size="md", scale=0, min_width=100
+            )
         said = gr.HTML(train.about(train.opening), elem_id="preset-said")
         with gr.Accordion("Save the form as a preset", open=False, elem_id="save-part"):
             name = gr.Textbox(label="Name", elem_id="preset-name", max_lines=1)
@@ -222,14 +230,18 @@ def _form(train: TrainPage) -> list[Component]:
                 made += _fields(train, section.basic)
             if section.more:
                 title = f"More about {section.title.lower()}" if section.basic else section.title
-                with gr.Accordion(f"{title} ({len(section.more)})", open=False, elem_id=f"more-{section.name}", elem_classes="more"):
+                with gr.Accordion(
+                    f"{title} ({len(section.more)})", open=False, elem_id=f"more-{section.name}", elem_classes="more"
+                ):
                     made += _fields(train, section.more)
     return made
 
 
 def _fields(train: TrainPage, members: tuple[Parameter, ...]) -> list[Component]:
     with gr.Column(elem_classes="fields"):
-        return [widget(parameter, train.opening.settings.get(parameter.key, parameter.default)) for parameter in members]
+        return [
+            widget(parameter, train.opening.settings.get(parameter.key, parameter.default)) for parameter in members
+        ]
 
 
 def _side(train: TrainPage) -> Side:
@@ -243,7 +255,15 @@ def _side(train: TrainPage) -> Side:
             start = gr.Button("Start", variant="primary", elem_id="start", scale=2)
             printer = gr.Button("Print command", elem_id="print-command", scale=1)
         said = gr.HTML(elem_id="start-said")
-        line = gr.Textbox(label="Command", visible=False, elem_id="command", lines=3, max_lines=12, buttons=["copy"], interactive=False)
+        line = gr.Textbox(
+            label="Command",
+            visible=False,
+            elem_id="command",
+            lines=3,
+            max_lines=12,
+            buttons=["copy"],
+            interactive=False,
+        )
     run_id = gr.Textbox(visible=False, elem_id="run-id")
     gr.HTML('<div id="live" aria-live="off"></div>', elem_id="live-card")
     return Side(style, plan_html, problems, start, printer, said, line, run_id)
@@ -261,7 +281,9 @@ def _connect(train: TrainPage, bar: Bar, widgets: list[Component], side: Side, s
     planned(gr.on(edits, train.check, widgets, [*judged, side.said, store], trigger_mode="always_last", **quick))
     planned(bar.load.click(train.load_preset, bar.choice, filled, **quick))
     planned(bar.file.upload(train.load_file, bar.file, filled, **quick))
-    bar.save.click(train.save_preset, [bar.name, bar.description, bar.replace, *widgets], [bar.saved, bar.choice], **quick)
+    bar.save.click(
+        train.save_preset, [bar.name, bar.description, bar.replace, *widgets], [bar.saved, bar.choice], **quick
+    )
     side.print.click(train.command, widgets, side.command, **quick)
     started = side.start.click(train.start, widgets, [*judged, side.said, side.run_id], trigger_mode="once", **quick)
     started.then(None, side.run_id, js="(id) => { if (id) window.live.show(id) }")

@@ -1,6 +1,6 @@
 """Settings as widgets hold them <-> settings as the schema takes them.
 
-Numbers are text too: only so can an emptied field stay empty, a large seed stay exact and a slip of the keyboard be named.
+Numbers are text too: only so can an emptied field stay empty, a large seed exact, and a slip of the keyboard be named.
 What is empty is "", a list is text with one item a line or, where that reads the same, all on one line.
 """
 
@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, get_args
 
 from pydantic import ValidationError
+
 from sd_scripts.config import load
 from sd_scripts.config.schema import Parameter
 

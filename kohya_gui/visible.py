@@ -23,7 +23,7 @@ def chosen(flat: Mapping[str, object], config: TrainConfig | None) -> tuple[str,
 
 
 def without_effect(parameters: Iterable[Parameter], flat: Mapping[str, object], config: TrainConfig | None) -> set[str]:
-    """Keys to hide. A value that differs from its default stays in sight: there is a notice about it, and one wants to reset it."""
+    """Keys to hide. A value that differs from its default stays in sight, so that one can reset it."""
     what = chosen(flat, config)
     if what is None:
         return set()

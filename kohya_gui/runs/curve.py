@@ -30,9 +30,9 @@ class Bucket:
 
 @dataclass
 class Curve:
-    """Loss and learning rates over the steps as at most `limit` points. Adding a step costs the same however long it is.
+    """Loss and learning rates over the steps as at most `limit` points. Adding a step always costs the same.
 
-    A reader that knows `generation` and how many points it has asks for those from the last one on, which may have grown.
+    A reader that knows `generation` and its number of points asks for those from the last one on, which may have grown.
     """
 
     limit: int = 1000
@@ -70,6 +70,7 @@ class Curve:
         start = max(known - 1, 0) if generation == self.generation else 0
         names = list(dict.fromkeys(name for bucket in self.buckets[-1:] for name in bucket.rates))
         points = [
-            [b.last, b.total / b.count, b.low, b.high, [b.rates.get(name) for name in names]] for b in self.buckets[start:]
+            [b.last, b.total / b.count, b.low, b.high, [b.rates.get(name) for name in names]]
+            for b in self.buckets[start:]
         ]
         return {"generation": self.generation, "from": start, "rates": names, "points": points}

@@ -31,7 +31,10 @@ class Process:
     def alive(self) -> bool:
         try:
             found = psutil.Process(self.pid)
-            return found.status() != psutil.STATUS_ZOMBIE and abs(found.create_time() - self.began) <= START_TOLERANCE_SECONDS
+            return (
+                found.status() != psutil.STATUS_ZOMBIE
+                and abs(found.create_time() - self.began) <= START_TOLERANCE_SECONDS
+            )
         except psutil.Error:
             return False
 

@@ -19,10 +19,17 @@ from .process import Process, beating
 from .reading import RunReader
 
 ID = re.compile(r"[^/\\\x00-\x1f]{1,200}")
-PICTURES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp", ".gif": "image/gif"}
+PICTURES = {
+    ".png": "image/png",
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".webp": "image/webp",
+    ".gif": "image/gif",
+}
 STATE_WORDS = {
     "starting": "Starting", "loading": "Loading the model", "caching": "Preparing the images", "training": "Training",
-    "sampling": "Drawing samples", "saving": "Saving", "done": "Done", "stopped": "Stopped", "failed": "Failed", "lost": "Broken off",
+    "sampling": "Drawing samples", "saving": "Saving", "done": "Done", "stopped": "Stopped", "failed": "Failed",
+    "lost": "Broken off",
 }  # fmt: skip
 SPAWN_GRACE_SECONDS = 3.0
 
@@ -42,7 +49,11 @@ class RunStore:
     def ids(self) -> list[str]:
         """Newest first."""
         try:
-            found = [entry for entry in self.root.iterdir() if (entry / "config.toml").is_file() or (entry / "events.jsonl").is_file()]
+            found = [
+                entry
+                for entry in self.root.iterdir()
+                if (entry / "config.toml").is_file() or (entry / "events.jsonl").is_file()
+            ]
         except OSError:
             return []
         return [entry.name for entry in sorted(found, key=_age)]
@@ -83,7 +94,12 @@ class RunStore:
         """A sample's file. Raises NoSuchRun where it is no picture inside the run's folder, links followed."""
         folder = self.folder(run_id)
         path = (folder.samples / file).resolve()
-        if not ID.fullmatch(file) or path.suffix.lower() not in PICTURES or folder.path not in path.parents or not path.is_file():
+        if (
+            not ID.fullmatch(file)
+            or path.suffix.lower() not in PICTURES
+            or folder.path not in path.parents
+            or not path.is_file()
+        ):
             raise NoSuchRun(f"The run {run_id!r} has no sample {file!r}.")
         return path
 
@@ -122,7 +138,13 @@ class RunStore:
     def _line(self, run_id: str) -> dict[str, Any]:
         reader, state = self.reader(run_id), self.state(run_id)
         total = reader.plan.get("total_steps")
-        return {"id": run_id, "state": state, "words": STATE_WORDS.get(state, state), "step": reader.step, "total": total}
+        return {
+            "id": run_id,
+            "state": state,
+            "words": STATE_WORDS.get(state, state),
+            "step": reader.step,
+            "total": total,
+        }
 
     def describe(self, run_id: str) -> dict[str, Any]:
         """All about a run but its curve, samples and log."""

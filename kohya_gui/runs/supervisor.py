@@ -1,4 +1,4 @@
-"""Starts engines that outlive the app, and asks them to stop, save or draw. It keeps nothing that is not in the run folders."""
+"""Starts engines that outlive the app, and asks them to stop, save or draw. All it knows is in the run folders."""
 
 from __future__ import annotations
 
@@ -37,10 +37,13 @@ class CannotStart(UserError):
 
 
 class Supervisor:
-    """`engine`: the command before `--config_file`. `patience`: seconds to wait before SIGTERM and again before SIGKILL."""
+    """engine: the command before `--config_file`. patience: seconds until SIGTERM, and from there until SIGKILL."""
 
     def __init__(
-        self, store: RunStore, engine: Sequence[str] = ENGINE, patience: tuple[float, float] = (STOP_SECONDS, KILL_SECONDS)
+        self,
+        store: RunStore,
+        engine: Sequence[str] = ENGINE,
+        patience: tuple[float, float] = (STOP_SECONDS, KILL_SECONDS),
     ) -> None:
         self.store = store
         self.engine = tuple(engine)
@@ -71,7 +74,9 @@ class Supervisor:
             raise CannotStart(f"The engine could not be started ({error}); check that {command[0]} exists.") from error
         process = Process.of(child.pid) or Process(child.pid, time.time())
         self.store.note_process(run_id, process)
-        threading.Thread(target=self._note_end, args=(run_id, process, child), name=f"end of {run_id}", daemon=True).start()
+        threading.Thread(
+            target=self._note_end, args=(run_id, process, child), name=f"end of {run_id}", daemon=True
+        ).start()
 
     def _note_end(self, run_id: str, process: Process, child: subprocess.Popen[bytes]) -> None:
         """Only the process that started an engine learns how it ended."""

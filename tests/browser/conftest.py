@@ -1,4 +1,4 @@
-"""A real browser for the tests: this machine's Chromium, driven by Playwright; and the app served to it in a process of its own."""
+"""A real browser for the tests: this machine's Chromium, driven by Playwright; and the app, in its own process."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from kohya_gui.runs.store import RunStore
 from sd_scripts.config import toml
 
@@ -97,9 +98,20 @@ class App:
     def start(self, *options: str, settings: dict[str, Any] | None = None, real_engine: bool = False) -> App:
         program = ["-m", "kohya_gui.app"] if real_engine else [str(HERE / "serve_with_fake_engine.py")]
         form = [] if settings is None else ["--config", str(self._config(settings))]
-        command = [sys.executable, *program, "--server_port", str(self.port), "--runs", str(self.store.root), *form, *options]
+        command = [
+            sys.executable,
+            *program,
+            "--server_port",
+            str(self.port),
+            "--runs",
+            str(self.store.root),
+            *form,
+            *options,
+        ]
         with (self.folder / "app.log").open("ab") as log:
-            self.process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=log, stderr=log)
+            self.process = subprocess.Popen(
+                command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=log, stderr=log
+            )
         self._wait()
         return self
 

@@ -17,7 +17,8 @@ SLOW_STEPS = 40
 @pytest.fixture
 def settings(images: Path) -> dict[str, Any]:
     return {
-        "train_data_dir": str(images), "resolution": "64,64", "max_train_steps": 60, "seed": 10, "output_name": "teapot",
+        "train_data_dir": str(images), "resolution": "64,64", "max_train_steps": 60, "seed": 10,
+        "output_name": "teapot",
         "min_bucket_reso": 64,
     }  # fmt: skip
 
@@ -35,7 +36,9 @@ def field(page: Any, key: str) -> Any:
     return page.locator(f"#p-{key}").locator("input, textarea").first
 
 
-def test_from_opening_the_page_to_a_finished_run(app: Any, browser_page: Any, settings: Any, shoot: Callable[..., None]) -> None:
+def test_from_opening_the_page_to_a_finished_run(
+    app: Any, browser_page: Any, settings: Any, shoot: Callable[..., None]
+) -> None:
     page = browser_page
     app.start(settings=settings)
     open_page(page, app)
@@ -96,7 +99,9 @@ def test_a_run_that_fails_says_why(app: Any, browser_page: Any, settings: Any, s
     shoot(page, "5-failed")
 
 
-def test_wrong_values_are_said_at_the_field_and_stop_the_start(app: Any, browser_page: Any, settings: Any, shoot: Callable[..., None]) -> None:
+def test_wrong_values_are_said_at_the_field_and_stop_the_start(
+    app: Any, browser_page: Any, settings: Any, shoot: Callable[..., None]
+) -> None:
     page = browser_page
     app.start(settings=settings)
     open_page(page, app)
@@ -120,7 +125,9 @@ def test_wrong_values_are_said_at_the_field_and_stop_the_start(app: Any, browser
     expect(page.locator("#command textarea")).to_have_value(re.compile("--max_grad_norm=0"), timeout=PATIENCE)
 
 
-def test_presets_replace_the_whole_form(app: Any, browser_page: Any, settings: Any, tmp_path: Path, shoot: Callable[..., None]) -> None:
+def test_presets_replace_the_whole_form(
+    app: Any, browser_page: Any, settings: Any, tmp_path: Path, shoot: Callable[..., None]
+) -> None:
     page = browser_page
     app.start(settings=settings)
     open_page(page, app)

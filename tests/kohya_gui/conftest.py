@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from kohya_gui.runs.store import RunStore
 from kohya_gui.runs.supervisor import Supervisor
 from sd_scripts.events import RunFolder

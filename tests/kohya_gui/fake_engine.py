@@ -1,7 +1,7 @@
-"""Plays the engine: reads the settings, writes a run folder as the engine does, heeds its control files, trains nothing.
+"""Plays the engine: reads the settings, writes a run folder as it does, heeds its control files, trains nothing.
 
-`training_comment` says what shall happen: "fail at start", "crash", "deaf" (heeds nothing), else all goes well. `seed` is the
-number of milliseconds that a step takes.
+`training_comment` says what shall happen: "fail at start", "crash", "deaf" (heeds nothing), else all goes well. `seed`
+is the number of milliseconds that a step takes.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from PIL import Image, ImageDraw  # noqa: E402
+
 from sd_scripts.config import toml  # noqa: E402
 from sd_scripts.events import Events, Heartbeat, RunFolder  # noqa: E402
 
@@ -38,11 +39,21 @@ class FakeRun:
         for index, prompt in enumerate(PROMPTS):
             picture = Image.new("RGB", (64, 64), (245, 245, 240))
             share = self.step / self.total
-            colour = tuple(int(a + (b - a) * share) for a, b in zip((250, 200, 40), (40 + 60 * index, 110, 200), strict=True))
+            colour = tuple(
+                int(a + (b - a) * share) for a, b in zip((250, 200, 40), (40 + 60 * index, 110, 200), strict=True)
+            )
             ImageDraw.Draw(picture).ellipse((10 + 6 * index, 12, 52, 54), fill=colour)
             name = f"fake_{self.step:06d}_{index:02d}.png"
             picture.save(self.run.samples / name)
-            self.events.write("sample", step=self.step, epoch=self.epoch, index=index, prompt=prompt, seed=index, file=f"samples/{name}")
+            self.events.write(
+                "sample",
+                step=self.step,
+                epoch=self.epoch,
+                index=index,
+                prompt=prompt,
+                seed=index,
+                file=f"samples/{name}",
+            )
         self.events.state("training")
 
     @property
@@ -61,7 +72,14 @@ class FakeRun:
         time.sleep(self.seconds)
         loss = 0.08 + 0.12 * math.exp(-4 * self.step / self.total) * (0.6 + random.random())
         rate = 1e-4 * 0.5 * (1 + math.cos(math.pi * self.step / self.total))
-        self.events.write("step", step=self.step, epoch=self.epoch, loss=loss, average_loss=loss, lr={"unet": rate, "text_encoder": rate / 2})
+        self.events.write(
+            "step",
+            step=self.step,
+            epoch=self.epoch,
+            loss=loss,
+            average_loss=loss,
+            lr={"unet": rate, "text_encoder": rate / 2},
+        )
         print(f"\rsteps: {self.step}/{self.total}", end="", file=sys.stderr, flush=True)
 
     def heed(self) -> bool:
@@ -88,10 +106,18 @@ class FakeRun:
         self.events.state("loading", "sd_scripts/starter/model")
         print("Loading the model ...", flush=True)
         if self.comment == "fail at start":
-            self.events.write("failed", sentence="pretrained_model_name_or_path: nowhere.safetensors does not exist.", problems=[])
+            self.events.write(
+                "failed", sentence="pretrained_model_name_or_path: nowhere.safetensors does not exist.", problems=[]
+            )
             self.events.state("failed")
             sys.exit(1)
-        self.events.write("plan", total_steps=self.total, epochs=10, batches_per_epoch=self.total // 10, sum="12 images x 5 repeats ...")
+        self.events.write(
+            "plan",
+            total_steps=self.total,
+            epochs=10,
+            batches_per_epoch=self.total // 10,
+            sum="12 images x 5 repeats ...",
+        )
         self.events.write("notice", key="seed", message="The seed is only a number of milliseconds here.")
         self.events.state("caching")
         for done in range(0, 13, 4):

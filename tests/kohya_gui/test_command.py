@@ -5,12 +5,15 @@ from __future__ import annotations
 import shlex
 
 import pytest
+
 from kohya_gui import command
 from sd_scripts.config import cli, load
 
 SETTINGS = {
-    "pretrained_model_name_or_path": "models/it's here/a b.safetensors", "max_grad_norm": 0.0, "unet_lr": 0.0, "seed": 7,
-    "sample_prompts": "a cat --d 1\na \"dog\" & $HOME", "sample_every_n_epochs": 1, "optimizer_args": ["betas=(0.9, 0.99)", "eps=1e-8"],
+    "pretrained_model_name_or_path": "models/it's here/a b.safetensors", "max_grad_norm": 0.0, "unet_lr": 0.0,
+    "seed": 7,
+    "sample_prompts": "a cat --d 1\na \"dog\" & $HOME", "sample_every_n_epochs": 1,
+    "optimizer_args": ["betas=(0.9, 0.99)", "eps=1e-8"],
     "output_name": "-dash", "enable_bucket": False, "gradient_checkpointing": True,
 }  # fmt: skip
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gradio as gr
 import pytest
+
 from kohya_gui import notes, visible
 from kohya_gui.form import widget
 from kohya_gui.layout import TRAIN_LORA, has_widget, sections, shown_parameters
@@ -85,4 +86,4 @@ def test_problems_come_before_notices_and_nothing_in_them_is_markup() -> None:
 
 def test_a_message_cannot_leave_its_style_sheet() -> None:
     sheet = notes.stylesheet([], [], [], [Problem("seed", 'x"; } </style><script>')])
-    assert "<script" not in sheet and sheet.count("</style>") == 1 and '"; }' not in sheet.replace('x\\22 \\3b', "")
+    assert "<script" not in sheet and sheet.count("</style>") == 1 and '"; }' not in sheet.replace("x\\22 \\3b", "")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
+
 from kohya_gui import presets
 from kohya_gui.app import PRESETS
 from sd_scripts.config import load
@@ -53,15 +55,13 @@ def test_an_existing_preset_is_replaced_only_where_that_is_asked_for(tmp_path: P
 
 
 @pytest.mark.parametrize(("content", "sentence"), [
-    ("{broken", "mine.json is not valid JSON (Expecting property name enclosed in double quotes: line 1 column 2 (char 1)); "
-                "repair it or choose another file."),
-    ("[1, 2]", "mine.json holds no settings; a preset is a JSON object of keys and values."),
+    ("{broken", r"mine\.json is not valid JSON \(.*line 1.*\); repair it or choose another file\."),
+    ("[1, 2]", r"mine\.json holds no settings; a preset is a JSON object of keys and values\."),
 ])  # fmt: skip
 def test_a_file_that_is_no_preset_is_refused_in_words(tmp_path: Path, content: str, sentence: str) -> None:
     with pytest.raises(presets.BadPreset) as error:
         presets.read(write(tmp_path, content))
-    assert str(error.value).startswith(sentence[:40])
-    assert str(error.value).endswith(sentence[-30:])
+    assert re.fullmatch(sentence, str(error.value))
 
 
 def test_what_a_preset_holds_wrong_is_said_and_left_out(tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_a_secret_in_a_preset_is_not_taken(tmp_path: Path) -> None:
 
 def test_a_settings_file_of_the_engine_is_a_preset_too(tmp_path: Path) -> None:
     file = tmp_path / "config.toml"
-    file.write_text('[optimizer]\nlearning_rate = 5e-5\n[other]\nseed = 7\n', encoding="utf-8")
+    file.write_text("[optimizer]\nlearning_rate = 5e-5\n[other]\nseed = 7\n", encoding="utf-8")
     assert presets.read(file).settings == {"learning_rate": 5e-5, "seed": 7}
 
 

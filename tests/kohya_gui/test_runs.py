@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from kohya_gui.runs.console import shown, tail
 from kohya_gui.runs.curve import Curve
 from kohya_gui.runs.process import Process, beating
@@ -116,7 +117,9 @@ def test_pace_and_time_left_leave_out_what_samples_took(store: RunStore, write_r
     steps = [{**step(number), "time": 1000 + number / 2} for number in range(1, 21)]
     pause = [{"kind": "state", "state": "sampling", "time": 1010}, {"kind": "state", "state": "training", "time": 1030}]
     later = [{**step(number), "time": 1020 + number / 2} for number in range(21, 41)]
-    run = write_run({"kind": "plan", "total_steps": 100}, {"kind": "state", "state": "training"}, *steps, *pause, *later)
+    run = write_run(
+        {"kind": "plan", "total_steps": 100}, {"kind": "state", "state": "training"}, *steps, *pause, *later
+    )
     reader = read(store, run)
     assert reader.pace.per_second == pytest.approx(2.0)
     assert reader.seconds_left == pytest.approx(30.0)
@@ -143,7 +146,10 @@ def test_a_failure_is_told_in_its_sentence(store: RunStore, write_run: WriteRun)
     problems = [{"key": "vae", "message": "x.safetensors does not exist."}]
     run = write_run({"kind": "failed", "sentence": "The VAE is missing.", "problems": problems})
     described = store.describe(run)
-    assert (described["state"], described["failure"]) == ("failed", {"sentence": "The VAE is missing.", "problems": problems})
+    assert (described["state"], described["failure"]) == (
+        "failed",
+        {"sentence": "The VAE is missing.", "problems": problems},
+    )
 
 
 def test_a_process_number_given_away_again_is_not_the_engine() -> None:
@@ -181,7 +187,9 @@ def test_a_link_out_of_the_runs_folder_is_no_run(store: RunStore, write_run: Wri
 
 
 @pytest.mark.parametrize("name", ["secret.png", "../config.toml", "../../secret.png", "note.txt", "missing.png"])
-def test_only_pictures_of_the_run_are_given_out(store: RunStore, write_run: WriteRun, tmp_path: Path, name: str) -> None:
+def test_only_pictures_of_the_run_are_given_out(
+    store: RunStore, write_run: WriteRun, tmp_path: Path, name: str
+) -> None:
     run = write_run(step(1))
     samples = store.folder(run).samples
     (tmp_path / "secret.png").touch()

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from kohya_gui.runs.store import RunStore
 from kohya_gui.runs.supervisor import Busy, CannotStart, NotRunning, Supervisor
-
 from sd_scripts.config import load
 
 Wait = Callable[..., Any]
@@ -95,7 +95,10 @@ def test_one_run_at_a_time(supervisor: Supervisor, store: RunStore, wait_for: Wa
 def test_a_run_that_fails_at_its_start_says_why(supervisor: Supervisor, store: RunStore, wait_for: Wait) -> None:
     run = supervisor.start("demo", {"training_comment": "fail at start"}, {})
     wait_for(lambda: store.state(run) == "failed")
-    assert store.describe(run)["failure"]["sentence"] == "pretrained_model_name_or_path: nowhere.safetensors does not exist."
+    assert (
+        store.describe(run)["failure"]["sentence"]
+        == "pretrained_model_name_or_path: nowhere.safetensors does not exist."
+    )
 
 
 def test_a_crash_nobody_foresaw_leads_to_the_log(supervisor: Supervisor, store: RunStore, wait_for: Wait) -> None:
@@ -131,8 +134,12 @@ def test_an_engine_that_is_not_there_is_named(store: RunStore) -> None:
 
 def test_secrets_reach_the_engine_by_its_environment_only(store: RunStore, wait_for: Wait, tmp_path: Path) -> None:
     script = tmp_path / "engine.py"
-    script.write_text("import os, pathlib; pathlib.Path(__file__).with_name('seen').write_text(os.environ['HUGGINGFACE_TOKEN'])")
-    run = Supervisor(store, (sys.executable, str(script))).start("demo", load.to_flat(load.from_flat({}).unwrap()), {"HUGGINGFACE_TOKEN": "hf_x"})
+    script.write_text(
+        "import os, pathlib; pathlib.Path(__file__).with_name('seen').write_text(os.environ['HUGGINGFACE_TOKEN'])"
+    )
+    run = Supervisor(store, (sys.executable, str(script))).start(
+        "demo", load.to_flat(load.from_flat({}).unwrap()), {"HUGGINGFACE_TOKEN": "hf_x"}
+    )
     wait_for(lambda: (tmp_path / "seen").exists() and (tmp_path / "seen").read_text() == "hf_x")
     files = [file for file in (store.root / run).rglob("*") if file.is_file()]
     assert files and all("hf_x" not in file.read_text() for file in files)

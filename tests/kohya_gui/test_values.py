@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from kohya_gui import values
 from kohya_gui.layout import SET_BY_THE_APP, TRAIN_LORA, has_widget, sections, shown_parameters
 from sd_scripts.config import load, toml
@@ -24,7 +25,15 @@ def other_values(parameter: Parameter) -> list[object]:
         "mixed": [0, 1, 10, 0.1, "10%"],
         "str": ["some words", "a\nb", "x=1"],
         "choice": list(parameter.choices),
-        "list": [["a=1"], ["betas=(0.9, 0.99)", "eps=1e-8"], ["two words", "x"], ["one item of words"], [0.1], [1e-4, 5e-5], [1, 2]],
+        "list": [
+            ["a=1"],
+            ["betas=(0.9, 0.99)", "eps=1e-8"],
+            ["two words", "x"],
+            ["one item of words"],
+            [0.1],
+            [1e-4, 5e-5],
+            [1, 2],
+        ],
         "secret": [],
     }[parameter.kind]
     if parameter.optional and parameter.default is not None:
@@ -59,7 +68,9 @@ def test_a_value_survives_preset_and_settings_file(parameter: Parameter, tmp_pat
         assert values.typed(parameter, toml.read_flat(file)[parameter.key]) == value
 
 
-@pytest.mark.parametrize("key", [parameter.key for parameter in EVERY if parameter.optional and parameter.kind != "secret"])
+@pytest.mark.parametrize(
+    "key", [parameter.key for parameter in EVERY if parameter.optional and parameter.kind != "secret"]
+)
 def test_an_emptied_field_is_not_set(key: str) -> None:
     parameter = load.parameters()[key]
     empty = values.NOT_SET if parameter.kind in ("bool", "choice") else ""
