@@ -21,7 +21,7 @@ MEANINGS = {
     "epoch": "`max_train_epochs`, unless the file has a number of steps",
     "lr_warmup": "`lr_warmup_steps`, which takes a percentage",
     "noise_offset_type": "decides whether `noise_offset` or `multires_noise_iterations` is read from the file",
-    "LoRA_type": "`network_module`, with `conv_dim` for LoCon",
+    "LoRA_type": "`network_module`, and `algo` where it is lycoris.kohya",
     "additional_parameters": "each flag in it becomes the setting of that name",
     "stop_text_encoder_training_pct": "`stop_text_encoder_training`, which takes a percentage",
     "use_8bit_adam": "`optimizer_type`: AdamW8bit",
@@ -54,7 +54,7 @@ NOT_OFFERED = {
 
 _SECTIONS = (
     ("train_network.txt", "sd-scripts: flags of train_network.py"),
-    ("network_args.txt", "sd-scripts: network_args of networks.lora"),
+    ("network_args.txt", "sd-scripts: network_args of each network module"),
     ("kohya_lora.txt", "kohya_ss: keys of a LoRA file"),
     ("kohya_other.txt", "kohya_ss: keys of its other pages"),
     ("train_readme.txt", "The train README: flags of its common section"),
@@ -97,8 +97,6 @@ def _elsewhere(key: str) -> str | None:
         return f"without meaning: {old.GONE[key]}"
     if key in old.NOT_HERE:
         return f"not offered: {old.NOT_HERE[key].rpartition(', so')[0]}"
-    if key in old.NETWORK_SETTINGS:
-        return "not for LoRA: it belongs to other kinds of networks"
     for reason, tables in (("of {} models", old.FAMILIES), ("of {}", old.METHODS)):
         for owner, keys in tables.items():
             if key in keys:

@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Callable, Iterable, Mapping
 
 from . import legacy_names as names
-from .network import KINDS
+from .network import NetworkConfig
 from .schema import Notice
 from .train_config import all_parameters
 
@@ -245,32 +245,36 @@ def _noise(sheet: Sheet) -> None:
 
 def _network(sheet: Sheet) -> None:
     """LoRA_type chose the module, and with it which of the form's keys counted."""
-    kind = sheet.take("LoRA_type")
-    for key in names.NETWORK_SETTINGS:
-        if key not in all_parameters():
-            sheet.take(key)
-    if kind is None:
+    chosen = sheet.take("LoRA_type")
+    tucker = sheet.take("use_cp")
+    if chosen is None:
         return
-    module, _, algorithm = names.NETWORKS.get(str(kind), str(kind)).partition(" ")
-    if kind == "Standard":
-        _without_convolutions(sheet)
-    sheet.put("network_module", "networks.lora")
-    if algorithm == "locon":
-        sheet.say(
-            "LoRA_type",
-            f"{kind} is trained as the LoCon that LoRA with conv_dim is; LyCORIS's own settings were left out.",
-        )
-    elif module not in KINDS:
-        sheet.say(
-            "LoRA_type", f"{kind} networks can't be trained here, so LoRA was chosen; what only they have was left out."
-        )
-    if _is_zero(sheet.old.get("conv_dim", 0)):
-        _without_convolutions(sheet)
+    if str(chosen) not in names.NETWORKS:
+        sheet.say("LoRA_type", f"{chosen} networks can't be trained here, so LoRA was chosen.")
+    module, algorithm = names.NETWORKS.get(str(chosen), names.NETWORKS["Standard"])
+    sheet.put("network_module", module)
+    if algorithm:
+        sheet.put("algo", algorithm)
+    if algorithm == "lokr":
+        sheet.old["use_tucker"] = _is_on(tucker)
+        _decomposed(sheet)
+    if chosen in names.WITHOUT_CONVOLUTIONS or _is_zero(sheet.old.get("conv_dim", 0)):
+        sheet.take("conv_dim")
+        sheet.take("conv_alpha")
+    _drop_other_networks_settings(sheet, NetworkConfig(network_module=module, algo=algorithm).kind or "lora")
 
 
-def _without_convolutions(sheet: Sheet) -> None:
-    for key in ("conv_dim", "conv_alpha"):
-        sheet.take(key)
+def _decomposed(sheet: Sheet) -> None:
+    if "decompose_both" in sheet.old and not _is_on(sheet.old["decompose_both"]):
+        sheet.say("decompose_both", "It is off, as the file says; kohya_ss trained with it on all the same.")
+
+
+def _drop_other_networks_settings(sheet: Sheet, kind: str) -> None:
+    """The form held the settings of all kinds; those of others than the chosen one never left it."""
+    for key, parameter in all_parameters().items():
+        kinds = parameter.applies_to.adapters
+        if parameter.group is NetworkConfig and kinds is not None and kind not in kinds:
+            sheet.take(key)
 
 
 def _attention(sheet: Sheet) -> None:

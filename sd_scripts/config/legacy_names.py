@@ -66,30 +66,27 @@ METHODS: dict[str, tuple[str, ...]] = {
 """Kind of training -> the keys that only its page of kohya_ss has."""
 
 NETWORKS = {
-    "Standard": "networks.lora",
-    "Kohya LoCon": "networks.lora",
-    "LoCon": "lycoris.kohya locon",
-    "Kohya DyLoRA": "networks.dylora",
-    "Kohya LoHa": "networks.loha",
-    "Kohya LoKr": "networks.lokr",
-    "LoRA-FA": "networks.lora_fa",
-    "LyCORIS/LoCon": "lycoris.kohya locon",
-    "LyCORIS/LoHa": "lycoris.kohya loha",
-    "LyCORIS/LoKr": "lycoris.kohya lokr",
-    "LyCORIS/DyLoRA": "lycoris.kohya dylora",
-    "LyCORIS/iA3": "lycoris.kohya ia3",
-    "LyCORIS/BOFT": "lycoris.kohya boft",
-    "LyCORIS/Diag-OFT": "lycoris.kohya diag-oft",
-    "LyCORIS/GLoRA": "lycoris.kohya glora",
-    "LyCORIS/Native Fine-Tuning": "lycoris.kohya full",
+    "Standard": ("networks.lora", None),
+    "Kohya LoCon": ("networks.lora", None),
+    "Kohya DyLoRA": ("networks.dylora", None),
+    "Kohya LoHa": ("networks.loha", None),
+    "Kohya LoKr": ("networks.lokr", None),
+    "LoRA-FA": ("networks.lora_fa", None),
+    "LoCon": ("lycoris.kohya", "locon"),
+    "LyCORIS/LoCon": ("lycoris.kohya", "locon"),
+    "LyCORIS/LoHa": ("lycoris.kohya", "loha"),
+    "LyCORIS/LoKr": ("lycoris.kohya", "lokr"),
+    "LyCORIS/DyLoRA": ("lycoris.kohya", "dylora"),
+    "LyCORIS/iA3": ("lycoris.kohya", "ia3"),
+    "LyCORIS/BOFT": ("lycoris.kohya", "boft"),
+    "LyCORIS/Diag-OFT": ("lycoris.kohya", "diag-oft"),
+    "LyCORIS/GLoRA": ("lycoris.kohya", "glora"),
+    "LyCORIS/Native Fine-Tuning": ("lycoris.kohya", "full"),
 }
 """LoRA_type -> network module, and the algorithm where the module has several."""
 
-NETWORK_SETTINGS = (
-    "factor", "bypass_mode", "dora_wd", "use_cp", "use_tucker", "use_scalar", "rank_dropout_scale", "constrain",
-    "rescaled", "train_norm", "decompose_both", "train_on_input", "unit", "LyCORIS_preset",
-)  # fmt: skip
-"""Keys that only other kinds of networks than LoRA read."""
+WITHOUT_CONVOLUTIONS = ("Standard", "LoRA-FA")
+"""LoRA_types whose convolution settings never reached the engine."""
 
 GONE = {
     "model_list": "a hidden field of the form",
@@ -97,6 +94,7 @@ GONE = {
     "save_as_bool": "an internal value of the form that leaked into files",
     "training_preset": "the name of a preset, which is never saved",
     "lowvram": "it did nothing any more",
+    "bypass_mode": "weights are never overwritten here, so the result is the same with and without it",
 }
 """Keys without any meaning -> what they were."""
 
@@ -116,6 +114,8 @@ RENAMED = {
     "learning_rate_te": "text_encoder_lr",
     "sdxl_checkbox": "sdxl",
     "scheduler_args": "lr_scheduler_args",
+    "LyCORIS_preset": "preset",
+    "constrain": "constraint",
 }
 """Old name -> new name, with the same meaning."""
 

@@ -98,6 +98,30 @@ SAME = {
     ),
     "LoCon without": ({"LoRA_type": "Kohya LoCon", "conv_dim": 0, "conv_alpha": 1},
     {"network_module": "networks.lora"}),
+    "DyLoRA": (
+        {"LoRA_type": "Kohya DyLoRA", "conv_dim": 8, "unit": 4, "factor": -1},
+        {"network_module": "networks.dylora", "conv_dim": 8, "unit": 4},
+    ),
+    "LoRA-FA": ({"LoRA_type": "LoRA-FA", "conv_dim": 8, "conv_alpha": 1}, {"network_module": "networks.lora_fa"}),
+    "LoHa": (
+        {"LoRA_type": "LyCORIS/LoHa", "LyCORIS_preset": "attn-mlp", "conv_dim": 4, "use_cp": True, "use_tucker": False,
+         "dora_wd": True, "bypass_mode": True, "factor": -1, "train_on_input": True, "unit": 1, "constrain": 0.0},
+        {"network_module": "lycoris.kohya", "algo": "loha", "preset": "attn-mlp", "conv_dim": 4, "use_tucker": False,
+         "dora_wd": True},
+    ),
+    "LoKr": (
+        {"LoRA_type": "LyCORIS/LoKr", "factor": 8, "use_cp": True, "decompose_both": True},
+        {"network_module": "lycoris.kohya", "algo": "lokr", "factor": 8, "use_tucker": True, "decompose_both": True},
+    ),
+    "iA3": (
+        {"LoRA_type": "LyCORIS/iA3", "train_on_input": True, "network_dim": 8, "network_alpha": 1, "conv_dim": 1},
+        {"network_module": "lycoris.kohya", "algo": "ia3", "train_on_input": True},
+    ),
+    "Diag-OFT": (
+        {"LoRA_type": "LyCORIS/Diag-OFT", "network_dim": 8, "network_alpha": 1, "constrain": 0.001, "rescaled": True},
+        {"network_module": "lycoris.kohya", "algo": "diag-oft", "network_dim": 8, "constraint": 0.001,
+        "rescaled": True},
+    ),
     "attention by name": ({"xformers": "sdpa"}, {"sdpa": True}),
     "attention by switch": ({"xformers": True}, {"xformers": True}),
     "no attention": ({"xformers": "none"}, {}),
@@ -156,15 +180,14 @@ SAID = {
         {"prior_loss_weight": 0.0}, {"prior_loss_weight": 0.0},
         "prior_loss_weight: It is 0, as the file says; kohya_ss lost the 0 and trained with 1.",
     ),
-    "LoHa": (
+    "no such network": (
         {"LoRA_type": "LyCORIS/LoNothing", "factor": 4}, {"network_module": "networks.lora"},
-        "LoRA_type: LyCORIS/LoNothing networks can't be trained here, so LoRA was chosen; what only they have "
-        "was left out.",
+        "LoRA_type: LyCORIS/LoNothing networks can't be trained here, so LoRA was chosen.",
     ),
-    "LyCORIS LoCon": (
-        {"LoRA_type": "LyCORIS/LoCon", "conv_dim": 8}, {"network_module": "networks.lora", "conv_dim": 8},
-        "LoRA_type: LyCORIS/LoCon is trained as the LoCon that LoRA with conv_dim is; LyCORIS's own settings "
-        "were left out.",
+    "LoKr's small matrix": (
+        {"LoRA_type": "LyCORIS/LoKr", "decompose_both": False},
+        {"network_module": "lycoris.kohya", "algo": "lokr", "use_tucker": False, "decompose_both": False},
+        "decompose_both: It is off, as the file says; kohya_ss trained with it on all the same.",
     ),
     "fp8": (
         {"mixed_precision": "fp8"}, {},
