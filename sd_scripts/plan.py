@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import math
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -107,12 +110,13 @@ def _many(count: int, noun: str, plural: str | None = None) -> str:
 
 def make(config: TrainConfig) -> Plan:
     """Looks at the images. The plan's problems say all that is wrong with the data."""
-    settings, problems = _settings(config)
-    datasets = []
-    for each in settings:
-        planned, found = gather(each)
-        datasets.append(planned)
-        problems += found
+    datasets: list[PlannedDataset] = []
+    with _uninterrupted():
+        settings, problems = _settings(config)
+        for each in settings:
+            planned, found = gather(each)
+            datasets.append(planned)
+            problems += found
     problems += _masks(config)
     if not any(data.records for data in datasets) and not any(problem.stops for problem in problems):
         problems.append(Problem("train_data_dir", "There is nothing to train; give at least one training image."))
@@ -121,6 +125,18 @@ def make(config: TrainConfig) -> Plan:
         config.launch.num_processes, 0, 0, 0, config.training.max_train_epochs is None,
     )  # fmt: skip
     return _with_steps(plan, config)
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Without the garbage collector, which would search hundreds of thousands of new records again and again."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _with_steps(plan: Plan, config: TrainConfig) -> Plan:

@@ -7,6 +7,7 @@ buckets.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -52,8 +53,20 @@ class Buckets:
     def _nearest(self, size: Size) -> Size:
         if size in self.table:
             return size
+        ratios, buckets = self._by_ratio
         ratio = size[0] / size[1]
-        return min(self.table, key=lambda bucket: abs(bucket[0] / bucket[1] - ratio))
+        right = min(bisect_left(ratios, ratio), len(ratios) - 1)
+        near = (buckets[max(right - 1, 0)], buckets[right])
+        return min(near, key=lambda bucket: (abs(bucket[0] / bucket[1] - ratio), bucket))
+
+    @cached_property
+    def _by_ratio(self) -> tuple[list[float], list[Size]]:
+        """Rising ratios of width to height, and for each the first bucket in the table that has it."""
+        first: dict[float, Size] = {}
+        for bucket in self.table:
+            first.setdefault(bucket[0] / bucket[1], bucket)
+        ratios = sorted(first)
+        return ratios, [first[ratio] for ratio in ratios]
 
     def _shrunk(self, size: Size) -> Fit:
         """A bucket of the picture's own size, or of its shape within the area where it is larger."""

@@ -89,7 +89,7 @@ class LatentsCache:
         """Encodes what isn't kept yet. Processes share the work of filling files. Raises BadImage, CacheProblem."""
         world = world or World()
         unique = {cut_of(record): record for record in records}
-        ordered = sorted(unique.values(), key=lambda record: (record.bucket, str(record.path)))
+        ordered = sorted(unique.values(), key=lambda record: (record.bucket, record.picture.file))
         hashes = Hashes(self._trusting)
         missing = [record for record in ordered if self._is_missing(record, hashes)]
         hashes.save()
@@ -159,7 +159,7 @@ class LatentsCache:
 def cut_of(record: ImageRecord) -> Cut:
     data = record.subset.dataset
     shown = data.alpha_mask, data.flip_aug, data.resize_interpolation
-    return (str(record.path), record.bucket, record.resize_to, record.crop, str(record.mask_path), *shown)
+    return (record.picture.file, record.bucket, record.resize_to, record.crop, str(record.mask_path), *shown)
 
 
 def _groups(records: Sequence[ImageRecord], size: int) -> Iterator[list[ImageRecord]]:

@@ -203,7 +203,7 @@ def _together(samples: list[Sample], share: float, where: Where) -> Batch:
         original_sizes_hw=[(record.size[1], record.size[0]) for record in records],
         crop_top_lefts=[conditioning_crop(record.size, record.bucket)[::-1] for record in records],
         target_sizes_hw=[(height, width)] * len(records),
-        image_keys=[str(record.path) for record in records],
+        image_keys=[record.picture.file for record in records],
         epoch=where[0],
         position=where[1],
         attributes=[record.subset.attributes for record in records],

@@ -13,7 +13,7 @@ from ..config.dataset import DatasetConfig
 from ..config.schema import Notice, Problem
 from . import headers, texts
 from .buckets import Size
-from .index import Index, Stamp, stamp_of
+from .index import Index, stamp_of
 from .info import FolderInfo
 from .records import Picture, Subset
 
@@ -81,7 +81,13 @@ def _few(names: list[str]) -> str:
 
 
 def _is_image(name: str) -> bool:
-    return os.path.splitext(name)[1].lower() in headers.readable_endings()
+    return _ending(name) in headers.readable_endings()
+
+
+def _ending(name: str) -> str:
+    """`.png` of `name.PNG`; quicker than pathlib's, which counts with a hundred thousand files."""
+    stem, dot, ending = name.rpartition(".")
+    return dot + ending.lower() if stem else ""
 
 
 @dataclass
@@ -131,7 +137,7 @@ def _look(found: Scan, files: dict[str, os.DirEntry[str]], images: list[str]) ->
     for name in images:
         trusted = info.get(name) if info else None
         if trusted:
-            found.pictures.append(Picture(found.folder / name, *trusted))
+            found.pictures.append(Picture(files[name].path, *trusted))
         else:
             reader.add(name)
     index.keep_only("sizes", set(images))
@@ -155,23 +161,24 @@ class _Reader:
         except (headers.BadImage, texts.BadCaption) as error:
             self.found.broke(str(error))
         else:
-            self.found.pictures.append(Picture(self.found.folder / name, size, captions))
+            self.found.pictures.append(Picture(self.files[name].path, size, captions))
 
     def _size(self, name: str) -> Size:
-        stamp = self._stamp(name)
-        width, height = self.index.get("sizes", name, stamp) or (0, 0)
-        if not width:
-            width, height = headers.size_of(self.files[name].path)
-            self.index.put("sizes", name, stamp, (width, height))
+        stamp = stamp_of(self.files[name].stat())
+        known = self.index.get("sizes", name, stamp)
+        if known is None:
+            known = headers.size_of(self.files[name].path)
+            self.index.put("sizes", name, stamp, known)
+        width, height = known
         return width, height
 
     def _captions(self, name: str) -> tuple[str, ...]:
         subset = self.found.subset
-        file = texts.file_for(os.path.splitext(name)[0], subset.captions.caption_extension, self.files)
+        file = texts.file_for(name.rpartition(".")[0], subset.captions.caption_extension, self.files)
         if file is None:
             self.found.uncaptioned += 1
             return (subset.class_tokens or "",)
-        stamp = self._stamp(file)
+        stamp = stamp_of(self.files[file].stat())
         lines = self.index.get("captions", file, stamp)
         if lines is None:
             lines = texts.read_lines(Path(self.files[file].path))
@@ -179,9 +186,6 @@ class _Reader:
         if not lines:
             self.found.empty.append(file)
         return tuple(lines) or ("",)
-
-    def _stamp(self, name: str) -> Stamp:
-        return stamp_of(self.files[name].stat())
 
 
 def _judge(found: Scan, files: dict[str, os.DirEntry[str]], images: list[str]) -> None:
@@ -192,9 +196,8 @@ def _judge(found: Scan, files: dict[str, os.DirEntry[str]], images: list[str]) -
         found.problems.append(Problem(subset.key, message))
     if not images:
         found.problems.append(Problem(subset.key, _no_images(folder)))
-    unreadable = sorted(
-        name for name in files if Path(name).suffix.lower() in set(headers.NEWER) - headers.readable_endings()
-    )
+    newer = set(headers.NEWER) - headers.readable_endings()
+    unreadable = sorted(name for name in files if _ending(name) in newer)
     if unreadable:
         message = f"{_few(unreadable)} in {folder} can't be read by the installed Pillow; save them as .png or .webp."
         found.problems.append(Problem(subset.key, message))

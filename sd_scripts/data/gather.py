@@ -83,10 +83,7 @@ class _Fits:
             message = f"The image {picture.path} is {width}x{height}, smaller than bucket_reso_steps {step}; "
             problems.append(Problem("bucket_no_upscale", message + "enlarge it, lower the steps, or turn this off."))
             return None
-        return ImageRecord(
-            picture.path, picture.size, picture.captions, subset, subset.repeats,
-            fit.bucket, fit.resize_to, fit.crop, picture.mask_path,
-        )  # fmt: skip
+        return ImageRecord(picture, subset, subset.repeats, fit)
 
 
 def _divided(

@@ -139,7 +139,7 @@ def _add(found: Scan, places: _Places, name: str, entry: dict[str, Any]) -> None
         return
     captions = captions_of(entry, found.subset.captions.caption_separator)
     found.uncaptioned += captions == ("",)
-    found.pictures.append(Picture(Path(path), size, captions))
+    found.pictures.append(Picture(path, size, captions))
 
 
 def captions_of(entry: dict[str, Any], separator: str) -> tuple[str, ...]:

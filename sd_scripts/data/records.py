@@ -45,34 +45,64 @@ class Subset:
         return Path(folder) if folder and self.masked else None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Picture:
-    """An image file that was found. size: (width, height) as it is looked at. captions: one text, or several to
-    choose from."""
+    """An image file that was found.
 
-    path: Path
+    file: its path, as a text because a data set can have a hundred thousand of them. size: (width, height) as it is
+    looked at. captions: one text, or several to choose from.
+    """
+
+    file: str
     size: Size
     captions: tuple[str, ...]
     mask_path: Path | None = None
 
+    @property
+    def path(self) -> Path:
+        return Path(self.file)
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, slots=True)
 class ImageRecord:
     """An image as it is trained: how often, and in which size. Sizes are (width, height), crop is (left, top)."""
 
-    path: Path
-    size: Size
-    captions: tuple[str, ...]
+    picture: Picture
     subset: Subset
     repeats: int
-    bucket: Size
-    resize_to: Size
-    crop: tuple[int, int]
-    mask_path: Path | None = None
+    fit: Fit
 
     @property
     def is_reg(self) -> bool:
         return self.subset.is_reg
+
+    @property
+    def path(self) -> Path:
+        return self.picture.path
+
+    @property
+    def size(self) -> Size:
+        return self.picture.size
+
+    @property
+    def captions(self) -> tuple[str, ...]:
+        return self.picture.captions
+
+    @property
+    def mask_path(self) -> Path | None:
+        return self.picture.mask_path
+
+    @property
+    def bucket(self) -> Size:
+        return self.fit.bucket
+
+    @property
+    def resize_to(self) -> Size:
+        return self.fit.resize_to
+
+    @property
+    def crop(self) -> tuple[int, int]:
+        return self.fit.crop
 
 
 @dataclass(frozen=True)
