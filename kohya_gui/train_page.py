@@ -14,8 +14,9 @@ from gradio.components import Component
 
 from sd_scripts import plan
 from sd_scripts.config import load
-from sd_scripts.config.schema import Notice, Parameter
+from sd_scripts.config.schema import Notice, Parameter, Problem
 from sd_scripts.errors import UserError
+from sd_scripts.training.launch import SECRETS
 
 from . import command, notes, presets, values, visible
 from .form import widget
@@ -48,7 +49,7 @@ class TrainPage:
         method = {} if self.page.method == load.parameters()["method"].default else {"method": self.page.method}
         return {**method, **values.settings(self.parameters, given)}
 
-    def load(self, given: tuple[Any, ...]) -> load.Loaded:
+    def loaded(self, given: tuple[Any, ...]) -> load.Loaded:
         return load.from_flat({**self.flat(given), **values.secrets(self.parameters, given)})
 
     # What the page asks for.
@@ -56,7 +57,7 @@ class TrainPage:
     def check(self, *given: Any) -> tuple[str, str, str, dict[str, object]]:
         """Style sheet, list of problems, no more words on the last start, and the form to restore after a reload."""
         flat = self.flat(given)
-        return *self.judged(flat, self.load(given)), "", self.stored(flat)
+        return *self.judged(flat, self.loaded(given)), "", self.stored(flat)
 
     def stored(self, flat: Mapping[str, object]) -> dict[str, object]:
         """The form as the browser keeps it, until the app opens with other settings than it did."""
@@ -69,7 +70,7 @@ class TrainPage:
 
     def plan(self, *given: Any) -> str:
         """One plan at a time: a large folder takes seconds to look through."""
-        config = self.load(given).config
+        config = self.loaded(given).config
         if config is None:
             return notes.sentence("The plan is shown when the settings are right.", "quiet")
         try:
@@ -81,25 +82,23 @@ class TrainPage:
 
     def start(self, *given: Any) -> tuple[str, str, str, str]:
         """Style sheet, list of problems, what else to say, and the id of the run that was started."""
-        loaded = self.load(given)
+        loaded = self.loaded(given)
         judged = self.judged(self.flat(given), loaded)
         if loaded.config is None:
             return *judged, notes.sentence("Nothing was started: see above what has to be put right first."), ""
-        environment = {key.upper(): secret for key, secret in values.secrets(self.parameters, given).items()}
+        typed_in = values.secrets(self.parameters, given)
+        environment = {SECRETS.get(key, key.upper()): secret for key, secret in typed_in.items()}
         try:
             stopping = [problem for problem in plan.make(loaded.config).problems if problem.stops]
             if stopping:
                 return *judged, notes.problem_list(stopping), ""
-            return (
-                *judged,
-                "",
-                self.supervisor.start(loaded.config.saving.stem, load.to_flat(loaded.config), environment),
-            )
+            run_id = self.supervisor.start(loaded.config.saving.stem, load.to_flat(loaded.config), environment)
+            return *judged, "", run_id
         except UserError as error:
             return *judged, notes.sentence(str(error)), ""
 
-    def command(self, *given: Any) -> dict[str, Any]:
-        loaded = self.load(given)
+    def command(self, *given: Any) -> Any:
+        loaded = self.loaded(given)
         if loaded.config is None:
             return gr.update(value="", visible=True, placeholder="There is a command once the settings are right.")
         return gr.update(value=command.line(load.to_flat(loaded.config)), visible=True)
@@ -153,14 +152,24 @@ class TrainPage:
 
     def restore(self, stored: object) -> list[Any]:
         """The form as this browser left it; only widgets that differ from the page as it was sent are touched."""
-        known = isinstance(stored, dict) and stored.get("opened_with") == self.opening.settings
-        if not known or not isinstance(stored.get("settings"), dict):
+        if not isinstance(stored, dict) or stored.get("opened_with") != self.opening.settings:
             return [gr.skip()] * (len(self.parameters) + 2)
-        settings = presets.checked("", "", stored["settings"]).settings
+        settings = {p.key: stored["settings"][p.key] for p in self.parameters if _restorable(p, stored.get("settings"))}
         sent = values.widget_values(self.parameters, self.opening.settings)
         wanted = values.widget_values(self.parameters, settings)
         changes = [gr.skip() if old == new else new for old, new in zip(sent, wanted, strict=True)]
-        return [*changes, *self.judged(self.flat(tuple(wanted)), load.from_flat(settings))]
+        flat = self.flat(tuple(wanted))
+        return [*changes, *self.judged(flat, load.from_flat(flat))]
+
+
+def _restorable(parameter: Parameter, settings: object) -> bool:
+    """A text may be wrong and is shown as it was typed; a choice must be one that there still is."""
+    if not isinstance(settings, dict) or parameter.key not in settings:
+        return False
+    value = settings[parameter.key]
+    if parameter.kind in ("choice", "bool"):
+        return not isinstance(values.typed(parameter, value), Problem)
+    return isinstance(value, str | int | float | list | None)
 
 
 def build(train: TrainPage) -> None:
@@ -277,7 +286,7 @@ def _connect(train: TrainPage, bar: Bar, widgets: list[Component], side: Side, s
     def planned(event: Any) -> None:
         event.then(train.plan, widgets, side.plan, trigger_mode="always_last", **quick)
 
-    edits = [w.change for w in widgets]  # type: ignore[attr-defined]  # `input` misses what is pasted or deleted
+    edits = [w.change for w in widgets]  # `input` misses what is pasted or deleted
     planned(gr.on(edits, train.check, widgets, [*judged, side.said, store], trigger_mode="always_last", **quick))
     planned(bar.load.click(train.load_preset, bar.choice, filled, **quick))
     planned(bar.file.upload(train.load_file, bar.file, filled, **quick))

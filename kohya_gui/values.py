@@ -124,8 +124,8 @@ def secrets(parameters: Sequence[Parameter], values: Sequence[Any]) -> dict[str,
 def is_default(parameter: Parameter, value: object) -> bool:
     """0, False and "not set" are three different values."""
     if parameter.kind == "list":
-        return typed(parameter, value) == parameter.default
-    return value == parameter.default and isinstance(value, bool) == isinstance(parameter.default, bool)
+        value = typed(parameter, value)
+    return bool(value == parameter.default) and isinstance(value, bool) == isinstance(parameter.default, bool)
 
 
 def widget_values(parameters: Sequence[Parameter], flat: Mapping[str, object]) -> list[Any]:

@@ -32,7 +32,8 @@ def without_effect(parameters: Iterable[Parameter], flat: Mapping[str, object], 
 
 def hidden_sections(sections: Iterable[Section], hidden: set[str]) -> tuple[set[str], set[str]]:
     """Names of sections of which nothing is left, and of those whose collapsed part is empty."""
-    empty, shortened = set(), set()
+    empty: set[str] = set()
+    shortened: set[str] = set()
     for section in sections:
         if all(p.key in hidden for p in section.more):
             (shortened if any(p.key not in hidden for p in section.basic) else empty).add(section.name)

@@ -31,10 +31,8 @@ class Process:
     def alive(self) -> bool:
         try:
             found = psutil.Process(self.pid)
-            return (
-                found.status() != psutil.STATUS_ZOMBIE
-                and abs(found.create_time() - self.began) <= START_TOLERANCE_SECONDS
-            )
+            is_same = abs(found.create_time() - self.began) <= START_TOLERANCE_SECONDS
+            return is_same and bool(found.status() != psutil.STATUS_ZOMBIE)
         except psutil.Error:
             return False
 

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from sd_scripts.errors import UserError
 from sd_scripts.events import write_whole
@@ -115,7 +116,7 @@ class Supervisor:
             end(process, at_once=at_once)
 
 
-def _detached() -> dict[str, object]:
+def _detached() -> dict[str, Any]:
     """Neither the app's end nor a Ctrl-C in its terminal reaches the engine."""
     if os.name == "nt":
         return {"creationflags": 0x00000008 | 0x00000200}  # DETACHED_PROCESS | CREATE_NEW_PROCESS_GROUP
