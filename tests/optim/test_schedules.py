@@ -202,3 +202,20 @@ def test_adafactor_shows_the_rate_that_it_finds():
 def test_a_schedule_free_optimizer_gets_a_constant_rate():
     config = OptimizerConfig(optimizer_type="AdamWScheduleFree", learning_rate=RATE, lr_scheduler="cosine")
     assert set(itertools.chain(course(config))) == {RATE}
+
+
+# setting -> (schedule that reads it, its other value, what must be set beside it)
+SHAPES = {
+    "lr_decay_steps": ("warmup_stable_decay", "50%", {}),
+    "lr_scheduler_num_cycles": ("cosine_with_restarts", 3, {}),
+    "lr_scheduler_power": ("polynomial", 2.0, {}),
+    "lr_scheduler_timescale": ("inverse_sqrt", 5, {}),
+    "lr_scheduler_min_lr_ratio": ("cosine_with_min_lr", 0.5, {}),
+}
+
+
+@pytest.mark.parametrize("key", SHAPES)
+def test_a_setting_changes_the_schedule_that_reads_it_and_no_other(key):
+    name, value, beside = SHAPES[key]
+    assert course(settings(name, **beside)) != course(settings(name, **beside, **{key: value}))
+    assert course(settings("linear")) == course(settings("linear", **{key: value}))
