@@ -31,10 +31,19 @@ def find(key: str, path: str) -> type[Any]:
         raise _error(key, f"{path} can't be imported: {error}.") from error
     found = getattr(module, name, None)
     if not inspect.isclass(found):
-        names = [word for word in dir(module) if inspect.isclass(getattr(module, word))]
-        near = difflib.get_close_matches(name, names, n=1)
-        raise _error(key, f"{module_name} has no class {name}{f'; did you mean {near[0]}?' if near else '.'}")
+        raise _error(key, f"{module_name} has no class {name}{_advice(module, name)}")
     return found
+
+
+def _advice(module: Any, name: str) -> str:
+    """A near miss, or a newer version of a package that is not torch (whose build is chosen for the machine)."""
+    near = difflib.get_close_matches(
+        name, [word for word in dir(module) if inspect.isclass(getattr(module, word))], n=1
+    )
+    package = module.__name__.partition(".")[0]
+    if near or package == "torch":
+        return f"; did you mean {near[0]}?" if near else "."
+    return f"; a newer version may have it, run: pip install --upgrade {PACKAGES.get(package, package)}"
 
 
 def _not_installed(path: str, missing: str, module_name: str) -> str:

@@ -193,6 +193,11 @@ SENTENCES = {
     ),
     "class": (dict(optimizer_type="torch.optim.Adan"), "optimizer_type: torch.optim has no class Adan; did you "
     "mean Adam?"),
+    "class of another version": (
+        dict(optimizer_type="schedulefree.Quux"),
+        "optimizer_type: schedulefree has no class Quux; a newer version may have it, "
+        "run: pip install --upgrade schedulefree",
+    ),
     "closure": (
         dict(optimizer_type="torch.optim.LBFGS"),
         "optimizer_type: It runs each step several times over, which training can't do; choose another optimizer.",
