@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -218,3 +219,11 @@ def test_every_key_is_a_setting(key):
         assert row.setting in SubsetKeys.model_fields
     else:
         assert parameters()[row.setting].attribute == row.group
+
+
+@pytest.mark.parametrize("name", ["dataset_folders", "dataset_metadata", "dataset_masks"])
+def test_the_examples_are_right_but_for_their_places(planned, name):
+    file = Path(__file__).parents[2] / "config_files" / f"{name}.toml"
+    plan = planned(dataset_config=str(file), masked_loss=True, resolution="512", max_bucket_reso=1024)
+    assert problems(plan)
+    assert all("does not exist" in sentence or "can't be read" in sentence for sentence in problems(plan))
