@@ -16,16 +16,14 @@ EVERY = [parameter for parameter in load.parameters().values() if has_widget(par
 
 @pytest.mark.parametrize("parameter", EVERY, ids=lambda parameter: parameter.key)
 def test_a_parameter_gets_a_widget_with_label_help_and_key(parameter: Parameter) -> None:
-    with gr.Blocks():
-        made = widget(parameter, parameter.default)
+    made = widget(parameter, parameter.default)
     assert made.label == parameter.label
     assert made.info.endswith(f"`{parameter.key}`")
     assert made.elem_id == f"p-{parameter.key}"
 
 
 def kind_of(key: str) -> type:
-    with gr.Blocks():
-        return type(widget(load.parameters()[key], load.parameters()[key].default))
+    return type(widget(load.parameters()[key], load.parameters()[key].default))
 
 
 @pytest.mark.parametrize(("key", "kind"), [
@@ -37,13 +35,11 @@ def test_the_kind_decides_the_widget(key: str, kind: type) -> None:
 
 
 def test_a_secret_is_typed_unseen() -> None:
-    with gr.Blocks():
-        assert widget(load.parameters()["wandb_api_key"], None).type == "password"
+    assert widget(load.parameters()["wandb_api_key"], None).type == "password"
 
 
 def test_an_open_choice_takes_other_words_too() -> None:
-    with gr.Blocks():
-        assert widget(load.parameters()["optimizer_type"], "torch.optim.RAdam").allow_custom_value
+    assert widget(load.parameters()["optimizer_type"], "torch.optim.RAdam").allow_custom_value
 
 
 def hidden(flat: dict[str, object]) -> set[str]:
