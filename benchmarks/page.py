@@ -48,11 +48,6 @@ def serve(port: int, runs: str) -> tuple[subprocess.Popen[str], float]:
     raise SystemExit("The app ended before it served.")
 
 
-def fetched(url: str, accept: str) -> int:
-    with urllib.request.urlopen(urllib.request.Request(url, headers={"Accept-Encoding": accept})) as answer:
-        return len(answer.read())
-
-
 def visit(browser: Browser, url: str) -> dict[str, float]:
     """Seconds until the page can be used, and what it consists of then."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
@@ -86,7 +81,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as runs, sync_playwright() as playwright:
         app, serving = serve(port, runs)
         try:
-            page, compressed = fetched(url, "identity"), fetched(url, "br")
+            with urllib.request.urlopen(url) as answer:
+                page = len(answer.read())
             browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
             seen = [visit(browser, url) for _ in range(visits)]
             browser.close()
@@ -97,7 +93,6 @@ def main() -> None:
     print(row("", "measured", "limit"))
     print(row("import to serving, s", f"{serving:.2f}", f"{LIMITS['import to serving']:.1f}"))
     print(row("page (HTML with its configuration), kB", f"{page / 1000:.0f}", f"{LIMITS['page'] / 1000:.0f}"))
-    print(row("the same as sent (brotli), kB", f"{compressed / 1000:.0f}"))
     print(row("Gradio's scripts and styles as sent, kB", f"{middle['scripts and styles'] / 1000:.0f}"))
     print(row(f"usable, median of {visits} visits, s", f"{middle['usable']:.2f}", f"{LIMITS['usable']:.1f}"))
     print(row("elements on the page", f"{middle['elements']:.0f}"))
