@@ -1,0 +1,10 @@
+"""Makes a LoRA of the difference between two models: `python sd_scripts/networks/extract_lora_from_models.py --flag ...`"""
+
+import sys
+from pathlib import Path
+
+sys.path[0] = str(Path(__file__).resolve().parents[2])
+from sd_scripts.tools import TOOLS, main  # noqa: E402 - it is found only from the folder above
+
+if __name__ == "__main__":
+    sys.exit(main(TOOLS["extract_lora_from_models"]))

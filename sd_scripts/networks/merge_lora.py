@@ -1,0 +1,10 @@
+"""Merges LoRAs into one, or into a model: `python sd_scripts/networks/merge_lora.py --flag ...`"""
+
+import sys
+from pathlib import Path
+
+sys.path[0] = str(Path(__file__).resolve().parents[2])
+from sd_scripts.tools import TOOLS, main  # noqa: E402 - it is found only from the folder above
+
+if __name__ == "__main__":
+    sys.exit(main(TOOLS["merge_lora"]))

@@ -1,0 +1,171 @@
+"""Network files as the tools see them: modules by name, whose tensors are read when they are wanted.
+
+Shapes: R rank, O and I a layer's outputs and inputs (of a 3x3 convolution, its inputs times 9).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..adapters import kind_of
+from ..adapters.io import DTYPES as PRECISIONS
+from ..errors import UserError
+from .tensors import Entry, TensorFile
+
+DOWN, UP, ALPHA = "lora_down.weight", "lora_up.weight", "alpha"
+DIFFUSERS_SIGNS = (".lora_A.", ".lora_B.", ".lora.down.", ".lora.up.", "_lora.down.", "_lora.up.", "lora_linear_layer.")
+PREFIXES = ("lora_unet_", "lora_te_", "lora_te1_", "lora_te2_")
+
+
+@dataclass(frozen=True)
+class Factors:
+    """A module that adds scale * up @ down to a layer's weight. kernel: the down tensor's shape without the rank."""
+
+    up_OR: Tensor
+    down_RI: Tensor
+    scale: float
+    kernel: tuple[int, ...]
+
+    @property
+    def rank(self) -> int:
+        return self.down_RI.shape[0]
+
+    def tensors(self) -> dict[str, Tensor]:
+        """As files hold them. The alpha is scale * rank."""
+        tail = (1,) * (len(self.kernel) - 1)
+        return {
+            DOWN: self.down_RI.reshape(self.rank, *self.kernel),
+            UP: self.up_OR.reshape(*self.up_OR.shape, *tail),
+            ALPHA: torch.tensor(self.scale * self.rank),
+        }
+
+
+class Network:
+    """A network file with sd-scripts' names. modules: module name -> what its tensors are called -> dtype and shape."""
+
+    def __init__(self, file: TensorFile) -> None:
+        self.file = file
+        self.path = file.path
+        self.metadata = file.metadata
+        self.modules: dict[str, dict[str, Entry]] = {}
+        for name, entry in file.entries.items():
+            module, _, rest = name.partition(".")
+            self.modules.setdefault(module, {})[rest] = entry
+
+    def tensors(self, module: str) -> dict[str, Tensor]:
+        return {rest: self.file.get(f"{module}.{rest}") for rest in self.modules[module]}
+
+    def is_lora(self, module: str) -> bool:
+        return set(self.modules[module]) <= {DOWN, UP, ALPHA} and {DOWN, UP} <= set(self.modules[module])
+
+    def is_spatial(self, module: str) -> bool:
+        """Whether the module is for a convolution that sees more than one place."""
+        entry = self.modules[module].get(DOWN)
+        return entry is not None and len(entry.shape) == 4 and entry.shape[2:] != (1, 1)
+
+    def weight_shape(self, module: str) -> tuple[int, ...]:
+        """Of the weight that a LoRA module is for."""
+        up, down = self.modules[module][UP].shape, self.modules[module][DOWN].shape
+        return (up[0], *down[1:])
+
+    def factors(self, module: str) -> Factors:
+        """In float32. Raises UserError where the module is not a plain LoRA."""
+        if not self.is_lora(module):
+            raise UserError(
+                f"{self.path}: {module} is not a LoRA but holds {', '.join(sorted(self.modules[module]))}; merge it with svd_merge_lora first."
+            )
+        tensors = self.tensors(module)
+        down, up = tensors[DOWN].float(), tensors[UP].float()
+        rank = down.shape[0]
+        if up.shape[1] != rank:
+            raise UserError(
+                f"{self.path} is damaged: {module} has {rank} ranks below and {up.shape[1]} above; get it again."
+            )
+        scale = float(tensors[ALPHA]) / rank if ALPHA in tensors else 1.0
+        return Factors(up.flatten(1), down.flatten(1), scale, tuple(down.shape[1:]))
+
+    def delta(self, module: str) -> Tensor:
+        """What the module adds to its layer's weight, in float32, whatever kind it is of. Raises UserError."""
+        tensors = self.tensors(module)
+        return kind_of(module, tensors).delta_in_file(tensors)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the first tensor that is not an alpha."""
+        return next(
+            entry.dtype for tensors in self.modules.values() for rest, entry in tensors.items() if rest != ALPHA
+        )
+
+
+def open_file(name: str, key: str) -> TensorFile:
+    """Raises UserError, which names the setting `key`, where there is no such file."""
+    path = Path(name).expanduser()
+    if not path.is_file():
+        raise UserError(f"{key}: There is no file {name}; check its spelling.")
+    return TensorFile(path)
+
+
+def open_network(name: str, key: str) -> Network:
+    """Raises UserError, which names the setting `key`, where it is not a network file with sd-scripts' names."""
+    file = open_file(name, key)
+    if any(sign in tensor for tensor in file.entries for sign in DIFFUSERS_SIGNS):
+        raise UserError(
+            f"{key}: {name} is in the layout of diffusers; convert it with convert_lora --layout kohya first."
+        )
+    network = Network(file)
+    if not network.modules or not all(module.startswith(PREFIXES) for module in network.modules):
+        raise UserError(
+            f"{key}: {name} is not a LoRA: its tensors are not named like those of one; choose another file."
+        )
+    return network
+
+
+def open_networks(names: Sequence[str], key: str) -> list[Network]:
+    """Raises UserError where two of them are for different kinds of models."""
+    networks = [open_network(name, key) for name in names]
+    versions = {base_family(network): network for network in networks}
+    known = {family: network for family, network in versions.items() if family}
+    if len(known) > 1:
+        (first, one), (second, other) = list(known.items())[:2]
+        raise UserError(
+            f"{key}: {one.path} is for {first} and {other.path} for {second}; merge networks for the same kind of model."
+        )
+    return networks
+
+
+def base_family(network: Network) -> str | None:
+    """ "sd1", "sd2" or "sdxl", from the names or the width of the text that attention reads; None where neither tells."""
+    if any(
+        name.startswith(("lora_te1_", "lora_te2_", "lora_unet_input_", "lora_unet_output_", "lora_unet_middle_"))
+        for name in network.modules
+    ):
+        return "sdxl"
+    widths = [
+        tensors[DOWN].shape[1]
+        for name, tensors in network.modules.items()
+        if name.endswith("attn2_to_k") and DOWN in tensors
+    ]
+    return {768: "sd1", 1024: "sd2", 2048: "sdxl"}.get(widths[0]) if widths else None
+
+
+def saved_dtype(precision: str | None, otherwise: torch.dtype) -> torch.dtype:
+    return PRECISIONS[precision] if precision else otherwise
+
+
+def check_shapes(module: str, files: Sequence[str], shapes: Sequence[tuple[int, ...]]) -> None:
+    """shapes: of the weight that the module is for in each file. Raises UserError where they differ."""
+    for file, shape in zip(files, shapes, strict=True):
+        if shape != shapes[0]:
+            raise UserError(
+                f"models: {module} is for a weight of {words(shapes[0])} in {files[0]} and of {words(shape)} in {file}; "
+                "merge networks for the same kind of model."
+            )
+
+
+def words(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape))
