@@ -45,9 +45,15 @@ class Merger:
             place = model.place(name)
             if place:
                 self.merges[place.file.path, place.key].append((place, name))
+                self._note_bias(model, name)
                 for network in networks:
                     if name in network.modules and network.is_lora(name):  # before anything is written
                         _check_shape(network, name, network.weight_shape(name), place.shape)
+
+    def _note_bias(self, model: Model, name: str) -> None:
+        place = model.bias(name)
+        if place and any(name in network.modules and network.changes_bias(name) for network, _ in self.networks):
+            self.merges[place.file.path, place.key].append((place, name))
 
     def tensor(self, file: TensorFile, key: str) -> Tensor:
         """The model's tensor with everything that the networks add to it, in its own dtype or float32 where something was."""
@@ -57,21 +63,23 @@ class Merger:
             return tensor
         tensor = tensor.float()
         for place, name in wanted:
-            self._add(place.part(tensor), name)
+            self._add(place.part(tensor), name, key.endswith("bias"))
         return tensor
 
-    def _add(self, weight: Tensor, name: str) -> None:
+    def _add(self, weight: Tensor, name: str, is_bias: bool) -> None:
+        before = weight.clone()  # what every network starts from, in whatever order they come
         for network, ratio in self.networks:
             if name not in network.modules or not ratio:
                 continue
-            delta = self._delta(network, name)
-            _check_shape(network, name, tuple(delta.shape), tuple(weight.shape))
-            weight.add_(delta.reshape(weight.shape), alpha=ratio)
+            delta = network.bias(name) if is_bias else self._delta(network, name, before)
+            if delta is not None:
+                _check_shape(network, name, tuple(delta.shape), tuple(weight.shape))
+                weight.add_(delta.float().reshape(weight.shape), alpha=ratio)
 
     @staticmethod
-    def _delta(network: Network, name: str) -> Tensor:
+    def _delta(network: Network, name: str, weight: Tensor) -> Tensor:
         if not network.is_lora(name):
-            return network.delta(name)
+            return network.delta(name, weight)
         factors = network.factors(name)
         return (factors.up_OR @ factors.down_RI).mul_(factors.scale)
 

@@ -19,7 +19,7 @@ from .tensors import Entry, TensorFile
 
 DOWN, UP, ALPHA = "lora_down.weight", "lora_up.weight", "alpha"
 DIFFUSERS_SIGNS = (".lora_A.", ".lora_B.", ".lora.down.", ".lora.up.", "_lora.down.", "_lora.up.", "lora_linear_layer.")
-PREFIXES = ("lora_unet_", "lora_te_", "lora_te1_", "lora_te2_")
+PREFIXES = tuple(f"{kind}_{part}_" for kind in ("lora", "oft") for part in ("unet", "te", "te1", "te2"))
 
 
 @dataclass(frozen=True)
@@ -89,10 +89,26 @@ class Network:
         scale = float(tensors[ALPHA]) / rank if ALPHA in tensors else 1.0
         return Factors(up.flatten(1), down.flatten(1), scale, tuple(down.shape[1:]))
 
-    def delta(self, module: str) -> Tensor:
-        """What the module adds to its layer's weight, in float32, whatever kind it is of. Raises UserError."""
+    def delta(self, module: str, weight: Tensor | None = None) -> Tensor:
+        """What the module adds to its layer's weight, in float32, whatever kind it is of.
+
+        Raises UserError where the kind is not known, or turns weights around and none is given.
+        """
         tensors = self.tensors(module)
-        return kind_of(module, tensors).delta_in_file(tensors)
+        try:
+            return kind_of(module, tensors).delta_in_file(tensors, weight)
+        except ValueError:
+            raise UserError(
+                f"{self.path}: What {module} changes depends on the model's weights; merge it into a model instead."
+            ) from None
+
+    def bias(self, module: str) -> Tensor | None:
+        """What the module adds to its layer's bias."""
+        tensors = self.tensors(module)
+        return kind_of(module, tensors).bias_in_file(tensors)
+
+    def changes_bias(self, module: str) -> bool:
+        return bool({"diff_b", "b_norm"} & set(self.modules[module]))
 
     @property
     def dtype(self) -> torch.dtype:

@@ -77,7 +77,14 @@ class Model:
         return self.path.is_dir()
 
     def place(self, module: str) -> Place | None:
+        """Of the weight that a module is for, by the module's name in a network file."""
+        module = module.replace("oft_", "lora_", 1) if module.startswith("oft_") else module
         return self.layers.get(self.other_names.get(module, module))
+
+    def bias(self, module: str) -> Place | None:
+        place = self.place(module)
+        key = place.key.removesuffix("weight") + "bias" if place else ""
+        return Place(place.file, key, place.third) if place and key in place.file.entries else None
 
 
 def open_model(name: str, key: str) -> Model:

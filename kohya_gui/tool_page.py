@@ -1,0 +1,121 @@
+"""The page of a tool: its settings, a button, and what it says. One function builds it for every tool.
+
+A tool runs as a process of its own, so that the app needs no torch and a tool that fails can't harm it.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.components import Component
+
+from sd_scripts.config import load
+from sd_scripts.config.schema import Parameter
+from sd_scripts.errors import UserError
+from sd_scripts.tools import Tool
+
+from .form import widget
+from .values import given, is_default
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@dataclass
+class ToolPage:
+    tool: Tool
+    running: dict[int, subprocess.Popen[str]] = field(default_factory=dict)
+
+    @property
+    def parameters(self) -> list[Parameter]:
+        """In the order of the page: what most people need, then the rest."""
+        return sorted(self.tool.parameters.values(), key=lambda parameter: not parameter.ui.basic)
+
+    def flat(self, values: tuple[Any, ...]) -> dict[str, object]:
+        pairs = [(p, given(p, value)) for p, value in zip(self.parameters, values, strict=True)]
+        return {p.key: value for p, value in pairs if not is_default(p, value)}
+
+    def command(self, values: tuple[Any, ...]) -> list[str]:
+        """Raises ConfigError with every problem."""
+        settings, _ = self.tool.read(self.flat(values))
+        words = [sys.executable, "-m", "sd_scripts.tools", self.tool.name]
+        for parameter in self.parameters:
+            value = load.plain(getattr(settings, parameter.key))
+            if value not in (parameter.default, list(parameter.default or [])) if parameter.kind == "list" else value != parameter.default:
+                words += _flag(parameter.key, value)
+        return words
+
+    def run(self, *values: Any) -> Iterator[tuple[str, int]]:
+        """What the tool says so far, and its process's number."""
+        try:
+            command = self.command(values)
+        except UserError as error:
+            yield "\n".join(f"Error: {line}" for line in str(error).splitlines()), 0
+            return
+        said = ["Working ..."]
+        process = subprocess.Popen(  # noqa: S603
+            command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8"
+        )
+        self.running[process.pid] = process
+        yield said[0], process.pid
+        with process:
+            for line in process.stdout or ():
+                said.append(line.rstrip())
+                yield "\n".join(said[1:]), process.pid
+        self.running.pop(process.pid, None)
+        yield "\n".join([*said[1:], *self._ending(process.returncode)]), 0
+
+    @staticmethod
+    def _ending(code: int) -> list[str]:
+        if code in (0, 2):
+            return ["Done."] if code == 0 else []
+        return ["Stopped."] if code < 0 else ["Error: The tool ended unexpectedly; the lines above say where."]
+
+    def stop(self, pid: int) -> None:
+        """Files are written whole, so that a tool can be ended at any time."""
+        process = self.running.get(pid)
+        if process:
+            process.terminate()
+
+
+def _flag(key: str, value: Any) -> list[str]:
+    if isinstance(value, list):
+        return [f"--{key}", *map(str, value)]
+    return [f"--{key}"] if value is True else [f"--{key}={value}"]
+
+
+def build(tool: Tool) -> ToolPage:
+    """Puts the tool into the Blocks (a tab, a column) that are being built."""
+    page = ToolPage(tool)
+    basic = [parameter for parameter in page.parameters if parameter.ui.basic]
+    more = [parameter for parameter in page.parameters if not parameter.ui.basic]
+    with gr.Column(elem_id=f"tool-{tool.name}", elem_classes="card"):
+        gr.HTML(f"<h2>{tool.title}</h2><p>{tool.help}</p>")
+        widgets = _fields(tool, basic)
+        if more:
+            with gr.Accordion(f"More ({len(more)})", open=False, elem_classes="more"):
+                widgets += _fields(tool, more)
+        with gr.Row():
+            start = gr.Button("Run", variant="primary", elem_id=f"run-{tool.name}", scale=2)
+            stop = gr.Button("Stop", elem_id=f"stop-{tool.name}", scale=1)
+        said = gr.Textbox(label="Result", lines=8, max_lines=30, interactive=False, buttons=["copy"], elem_id=f"said-{tool.name}")
+    pid = gr.State(0)
+    start.click(page.run, widgets, [said, pid], trigger_mode="once", concurrency_limit=2, api_visibility="private")
+    stop.click(page.stop, pid, None, queue=False, api_visibility="private")
+    return page
+
+
+def _fields(tool: Tool, parameters: list[Parameter]) -> list[Component]:
+    """Ids are made of the tool's name, because several tools have settings of one name."""
+    made = []
+    with gr.Column(elem_classes="fields"):
+        for parameter in parameters:
+            component = widget(parameter, parameter.default)
+            component.elem_id = f"t-{tool.name}-{parameter.key}"
+            made.append(component)
+    return made

@@ -1,0 +1,130 @@
+"""What is in a network file: kind, ranks, blocks, hashes, and how it was trained."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+
+from ..adapters import kind_of
+from ..adapters.hashes import file_hashes
+from ..families.names.lora import MIDDLE, down_block, up_block
+from .convert import PEFT_DOWN, is_diffusers
+from .networks import ALPHA, DOWN, Network, base_family, open_file
+from .settings import InspectSettings
+from .tensors import TensorFile
+from .tool import Say
+
+TRAINING = (
+    "ss_output_name", "ss_sd_model_name", "ss_base_model_version", "ss_network_module", "ss_network_dim", "ss_network_alpha",
+    "ss_network_args", "ss_steps", "ss_epoch", "ss_learning_rate", "ss_unet_lr", "ss_text_encoder_lr", "ss_optimizer",
+    "ss_lr_scheduler", "ss_batch_size_per_device", "ss_resolution", "ss_num_train_images", "ss_seed", "ss_mixed_precision",
+    "ss_training_comment",
+)  # fmt: skip
+"""The fields that most people look for, in the order in which they are shown."""
+DOWN_PATH = re.compile(r"lora_unet_down_blocks_(\d+)_(?:attentions|resnets|downsamplers)_(\d+)")
+UP_PATH = re.compile(r"lora_unet_up_blocks_(\d+)_(?:attentions|resnets|upsamplers)_(\d+)")
+
+
+def run(settings: InspectSettings, say: Say) -> None:
+    file = open_file(settings.file, "file")
+    say(f"{file.path.name}: {len(file.entries)} tensors, {file.path.stat().st_size / 1e6:,.1f} MB, {_dtypes(file)}")
+    if is_diffusers(file):
+        say(f"Layout: diffusers or PEFT, {sum(bool(PEFT_DOWN.search(name)) for name in file.entries)} modules")
+    else:
+        _modules(Network(file), say)
+    short, whole = file_hashes(file.path.resolve())
+    say(f"Hashes: {whole[:10]} (SHA-256 {whole}), short {short}")
+    for key in ("sshs_model_hash", "sshs_legacy_hash"):
+        if key in file.metadata:
+            say(f"{key}: {file.metadata[key]}")
+    _training(file.metadata, say)
+    if settings.show_all_metadata:
+        for key, value in sorted(file.metadata.items()):
+            say(f"  {key} = {value}")
+
+
+def _dtypes(file: TensorFile) -> str:
+    return ", ".join(sorted({str(entry.dtype).removeprefix("torch.") for entry in file.entries.values()}))
+
+
+def _modules(network: Network, say: Say) -> None:
+    kinds = Counter(_kind(network, name) for name in network.modules)
+    say("Kind: " + ", ".join(f"{kind} ({count} modules)" for kind, count in kinds.most_common()))
+    say(f"For: {base_family(network) or 'a model that its names and shapes do not tell'}")
+    parts: dict[str, list[str]] = defaultdict(list)
+    for name in network.modules:
+        parts[_part(name)].append(name)
+    for part, names in sorted(parts.items()):
+        say(f"{part}: {len(names)} modules{_sizes(network, names)}")
+    blocks: dict[int, list[str]] = defaultdict(list)
+    for name in network.modules:
+        block = block_of(name)
+        if block is not None:
+            blocks[block].append(name)
+    for block, names in sorted(blocks.items()):
+        say(f"  block {block:2} ({block_name(block)}): {len(names)} modules{_sizes(network, names)}")
+
+
+def _kind(network: Network, name: str) -> str:
+    """By the names of the tensors alone."""
+    return kind_of(name, {rest: network.file.get(f"{name}.{rest}") for rest in network.modules[name]}).__name__
+
+
+def _part(name: str) -> str:
+    return {"unet": "U-Net", "te": "Text encoder", "te1": "Text encoder 1", "te2": "Text encoder 2"}.get(name.split("_")[1], "Other")
+
+
+def _sizes(network: Network, names: Iterable[str]) -> str:
+    """`, rank 4, alpha 2`, with every value that occurs; nothing for kinds that have no such factor."""
+    lora = [name for name in names if DOWN in network.modules[name]]
+    ranks = sorted({network.modules[name][DOWN].shape[0] for name in lora})
+    alphas = sorted({float(network.file.get(f"{name}.{ALPHA}")) for name in lora if ALPHA in network.modules[name]})
+    text = f", rank {', '.join(map(str, ranks))}" if ranks else ""
+    return text + (f", alpha {', '.join(f'{alpha:g}' for alpha in alphas)}" if alphas else "")
+
+
+def block_of(name: str) -> int | None:
+    """The index among the 25 blocks of Stable Diffusion 1.x and 2.x, or None where the module lies in none."""
+    if name.startswith("lora_unet_mid_block_"):
+        return MIDDLE
+    down, up = DOWN_PATH.match(name), UP_PATH.match(name)
+    if down:
+        return down_block(int(down[1]), 2 if "_downsamplers_" in name else int(down[2]))
+    if up:
+        return up_block(int(up[1]), 2 if "_upsamplers_" in name else int(up[2]))
+    return None
+
+
+def block_name(block: int) -> str:
+    if block == MIDDLE:
+        return "MID"
+    return f"IN{block:02}" if block < MIDDLE else f"OUT{block - MIDDLE - 1:02}"
+
+
+def _training(metadata: Mapping[str, str], say: Say) -> None:
+    known = {key: metadata[key] for key in TRAINING if metadata.get(key, "None") not in ("None", "{}")}
+    if not known:
+        say("Training: the file does not say how it was made.")
+        return
+    say("Training:")
+    for key, value in known.items():
+        say(f"  {key.removeprefix('ss_')}: {value}")
+    tags = most_frequent(metadata.get("ss_tag_frequency", ""))
+    if tags:
+        say(f"  most frequent tags: {', '.join(f'{tag} ({count})' for tag, count in tags)}")
+
+
+def most_frequent(text: str, most: int = 10) -> list[tuple[str, int]]:
+    """The tags of `ss_tag_frequency` over all folders."""
+    try:
+        folders = json.loads(text)
+    except ValueError:
+        return []
+    total: Counter[str] = Counter()
+    for tags in folders.values():
+        total.update(tags)
+    return total.most_common(most)
+
+
