@@ -22,8 +22,8 @@ ROOT = Path(__file__).parents[1]
 STARTER = ROOT / "sd_scripts" / "starter"
 NEW = ["bloop monster"] * 16
 OTHERS = [
-    "red apple", "dog face", "castle", "rocket", "red heart", "sunflower", "umbrella", "slice of pizza", "penguin", "guitar",
-    "smiling sun", "cup of coffee", "frog face", "soccer ball", "house", "blue car",
+    "red apple", "dog face", "castle", "rocket", "red heart", "sunflower", "umbrella", "slice of pizza", "penguin",
+    "guitar", "smiling sun", "cup of coffee", "frog face", "soccer ball", "house", "red car",
 ]  # fmt: skip
 
 

@@ -39,14 +39,19 @@ def _add(section: Any, parameter: Parameter) -> None:
 
 
 def read(argv: Sequence[str], fixed: Mapping[str, object] | None = None) -> dict[str, Any]:
-    """Flat settings: the TOML file's, over them the flags', over them what the script fixes. Raises ConfigError, BadToml."""
+    """Flat settings: the TOML file's, over them the flags', over them what the script fixes.
+
+    Raises ConfigError, BadToml.
+    """
     given, unknown = parser().parse_known_args(argv)
     flags = vars(given)
     if unknown:
         raise ConfigError([_unknown(word) for word in unknown if word.startswith("-")] or [_stray(unknown[0])])
     file = flags.pop("config_file", None)
     flags.pop("output_config", None)
-    flags = {key: value[0] if isinstance(value, list) and len(value) == 1 else value for key, value in flags.items()}  # one text is split
+    flags = {
+        key: value[0] if isinstance(value, list) and len(value) == 1 else value for key, value in flags.items()
+    }  # one text is split
     return {**(toml.read_flat(Path(file)) if file else {}), **flags, **(fixed or {})}
 
 

@@ -18,8 +18,8 @@ def page() -> str:
     lines = [
         "# Parameters",
         "",
-        "Every setting of the trainer, by section of the form. The key is the name of the flag (`--key`) and of the entry",
-        "in TOML files and presets. This page is made from the code by `python -m sd_scripts.config.docs`.",
+        "Every setting of the trainer, by section of the form. The key is the name of the flag (`--key`) and of the",
+        "entry in TOML files and presets. This page is made from the code by `python -m sd_scripts.config.docs`.",
     ]
     for attribute, group in groups().items():
         chosen = [p for p in all_parameters().values() if p.attribute == attribute]
@@ -34,7 +34,14 @@ def row(parameter: Parameter) -> str:
 
 
 def _values(parameter: Parameter) -> Iterator[str]:
-    names = {"bool": "yes/no", "int": "whole number", "float": "number", "str": "text", "list": "list", "secret": "text, kept secret"}
+    names = {
+        "bool": "yes/no",
+        "int": "whole number",
+        "float": "number",
+        "str": "text",
+        "list": "list",
+        "secret": "text, kept secret",
+    }
     yield ", ".join(f"`{choice}`" for choice in parameter.choices) or names.get(parameter.kind, "number or text")
     for name, limit in parameter.limits.items():
         yield f"{SIGNS[name]} {limit:g}"

@@ -53,7 +53,9 @@ def from_flat(flat: Mapping[str, object], *, strict: bool = True) -> Loaded:
 
 def to_flat(config: TrainConfig, *, all: bool = False, secrets: bool = False) -> dict[str, object]:
     """The settings that differ from their defaults, or all of them; secrets only where asked for."""
-    values = {key: config.value(parameter) for key, parameter in parameters().items() if secrets or parameter.kind != "secret"}
+    values = {
+        key: config.value(parameter) for key, parameter in parameters().items() if secrets or parameter.kind != "secret"
+    }
     return {key: plain(value) for key, value in values.items() if all or value != parameters()[key].default}
 
 
@@ -80,7 +82,9 @@ def _known(flat: Mapping[str, object], strict: bool) -> tuple[dict[str, object],
             kind = Problem if strict else Notice
             problems.append(kind(given, f"There is no such setting.{did_you_mean(given, [*parameters(), *names])}"))
         elif key in known and known[key] != value:
-            problems.append(Problem(key, f"It is given twice with different values, once as {given}; keep one of them."))
+            problems.append(
+                Problem(key, f"It is given twice with different values, once as {given}; keep one of them.")
+            )
         else:
             known[key] = present(parameters()[key], value)
     return known, problems
@@ -98,7 +102,7 @@ def present(parameter: Parameter, value: object) -> object:
 
 
 def sentences(error: ValidationError, known: Mapping[str, Parameter]) -> list[Problem]:
-    """One sentence a key, however many ways of reading the value failed. known: the parameters of what was validated."""
+    """One sentence a key, however many ways of reading the value failed. known: the validated group's parameters."""
     by_key: dict[str, list[Any]] = {}
     for detail in error.errors(include_url=False):
         by_key.setdefault(str(detail["loc"][0]), []).append(detail)
@@ -134,7 +138,14 @@ def _limit(detail: Any) -> str | None:
 def _wanted(parameter: Parameter) -> str:
     if parameter.kind == "choice":
         return "one of " + ", ".join(map(str, parameter.choices))
-    words = {"bool": "true or false", "int": "a whole number", "float": "a number", "list": "a list", "str": "a text", "secret": "a text"}
+    words = {
+        "bool": "true or false",
+        "int": "a whole number",
+        "float": "a number",
+        "list": "a list",
+        "str": "a text",
+        "secret": "a text",
+    }
     return words.get(parameter.kind, "a value of the right kind")
 
 

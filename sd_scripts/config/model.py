@@ -12,9 +12,11 @@ class ModelConfig(Group):
     method: Annotated[Literal["lora", "dreambooth", "finetune", "textual_inversion"], Ui(hidden=True)] = "lora"
     """What is trained: a LoRA beside the model, the model itself, or new words for it."""
 
-    pretrained_model_name_or_path: Annotated[str, Ui(label="Base model", kind="file", basic=True)] = "sd_scripts/starter/model"
-    """The model to teach: a .safetensors or .ckpt file, a diffusers folder, or a Hugging Face model ID. The default is the
-    small model that comes with this program."""
+    pretrained_model_name_or_path: Annotated[str, Ui(label="Base model", kind="file", basic=True)] = (
+        "sd_scripts/starter/model"
+    )
+    """The model to teach: a .safetensors or .ckpt file, a diffusers folder, or a Hugging Face model ID. The default is
+    the small model that comes with this program."""
 
     v2: Annotated[bool, Ui(label="Stable Diffusion 2.x", basic=True)] = False
     """The base model is Stable Diffusion 2.x. Off for 1.x."""
@@ -23,10 +25,12 @@ class ModelConfig(Group):
     """The base model predicts velocity instead of noise, as the 768-pixel Stable Diffusion 2.x models do."""
 
     vae: Annotated[str | None, Ui(label="VAE", kind="file")] = None
-    """Another VAE to use with the model: a file, a diffusers folder, or a Hugging Face model ID. Empty: the model's own."""
+    """Another VAE to use with the model: a file, a diffusers folder, or a Hugging Face model ID. Empty: the model's
+    own."""
 
     clip_skip: Annotated[int | None, Ge(1), Le(12), AppliesTo(families=("sd1", "sd2"))] = None
-    """Use the text encoder's output this many layers from its end. 2 for anime models of the NovelAI line; 1 or empty for others."""
+    """Use the text encoder's output this many layers from its end. 2 for anime models of the NovelAI line; 1 or empty
+    for others."""
 
     max_token_length: Annotated[Literal[75, 150, 225] | None, Ui(label="Maximum caption tokens")] = None
     """How many tokens of a caption are read. Empty: 75. Longer captions are read in pieces of 75."""
@@ -46,8 +50,12 @@ class ModelConfig(Group):
 
     def relations(self) -> Iterator[Problem]:
         if not self.pretrained_model_name_or_path.strip():
-            yield Problem("pretrained_model_name_or_path", "It is empty; give a model file, a folder or a Hugging Face model ID.")
+            yield Problem(
+                "pretrained_model_name_or_path", "It is empty; give a model file, a folder or a Hugging Face model ID."
+            )
         if self.v2 and self.clip_skip:
             yield Notice("clip_skip", "Stable Diffusion 2.x is normally trained without clip skip.")
         if self.v_parameterization and not self.v2:
-            yield Notice("v_parameterization", "Stable Diffusion 1.x models predict noise, except for a few that say otherwise.")
+            yield Notice(
+                "v_parameterization", "Stable Diffusion 1.x models predict noise, except for a few that say otherwise."
+            )

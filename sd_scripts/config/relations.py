@@ -30,14 +30,19 @@ def _idle_parts(config: TrainConfig) -> Iterator[Problem]:
     if network.network_train_text_encoder_only and optimizer.unet_lr:
         yield Notice("unet_lr", "Only the text encoder is trained, so it has no effect.")
     if network.network_train_unet_only and optimizer.unet_lr == 0:
-        yield Problem("unet_lr", "It is 0 and network_train_unet_only is on, so nothing would be trained; change one of them.")
+        yield Problem(
+            "unet_lr", "It is 0 and network_train_unet_only is on, so nothing would be trained; change one of them."
+        )
     if network.network_train_text_encoder_only and optimizer.text_encoder_lr and not text_rates:
         yield Problem(
-            "text_encoder_lr", "It is 0 and network_train_text_encoder_only is on, so nothing would be trained; change one of them."
+            "text_encoder_lr",
+            "It is 0 and network_train_text_encoder_only is on, so nothing would be trained; change one of them.",
         )
 
 
 def _stays_the_same(config: TrainConfig) -> Iterator[Problem]:
     """Settings whose work the engine can't do together with another's."""
     if config.saving.resume and config.network.network_weights:
-        yield Notice("network_weights", "The state that is resumed holds the network's weights, so they have no effect.")
+        yield Notice(
+            "network_weights", "The state that is resumed holds the network's weights, so they have no effect."
+        )

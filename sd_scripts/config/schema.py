@@ -1,4 +1,4 @@
-"""The words in which parameters are declared: `Group`, `Ui`, `AppliesTo`, `Aliases`, and what can be wrong with a value.
+"""The words in which parameters are declared: `Group`, `Ui`, `AppliesTo`, `Aliases`, and what can be wrong.
 
 A parameter is one annotated attribute of a `Group` with its help under it. `parameters(group)` reads that declaration
 back as a `Parameter`, from which the form, the flags, the checks and the docs are made.
@@ -6,6 +6,8 @@ back as a `Parameter`, from which the form, the flags, the checks and the docs a
 
 from __future__ import annotations
 
+import functools
+import operator
 import types
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,7 +15,15 @@ from pathlib import PurePath
 from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ModelWrapValidatorHandler, SecretStr, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    ModelWrapValidatorHandler,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 from pydantic_core import InitErrorDetails
 
@@ -93,7 +103,12 @@ class Group(BaseModel):
     """The parameters of one subject: one section of the form, one file in config/."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False, coerce_numbers_to_str=True, protected_namespaces=()
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        allow_inf_nan=False,
+        coerce_numbers_to_str=True,
+        protected_namespaces=(),
     )
 
     title: ClassVar[str]
@@ -105,7 +120,9 @@ class Group(BaseModel):
         wrong = [
             InitErrorDetails(type="int_type", loc=(key,), input=value)
             for key, value in (values.items() if isinstance(values, Mapping) else ())
-            if isinstance(value, bool) and key in cls.model_fields and not _takes_truth(cls.model_fields[key].annotation)
+            if isinstance(value, bool)
+            and key in cls.model_fields
+            and not _takes_truth(cls.model_fields[key].annotation)
         ]
         if wrong:
             raise ValidationError.from_exception_data(cls.__name__, wrong)
@@ -176,10 +193,11 @@ class Parameter:
 
 
 ACRONYMS = {
-    "lr": "learning rate", "te": "text encoder", "unet": "U-Net", "vae": "VAE", "snr": "SNR", "fp8": "FP8", "fp16": "FP16", "bf16": "BF16",
-    "sdpa": "SDPA", "xformers": "xFormers", "reso": "resolution", "aug": "augmentation", "reg": "regularization", "dir": "folder",
-    "n": "N", "sdxl": "SDXL", "ddp": "DDP", "wandb": "W&B", "huggingface": "Hugging Face", "ip": "IP", "json": "JSON", "id": "ID",
-    "ids": "IDs", "api": "API", "gpu": "GPU", "cpu": "CPU", "args": "arguments", "tensorboard": "TensorBoard", "param": "parameter",
+    "lr": "learning rate", "te": "text encoder", "unet": "U-Net", "vae": "VAE", "snr": "SNR", "fp8": "FP8",
+    "fp16": "FP16", "bf16": "BF16", "sdpa": "SDPA", "xformers": "xFormers", "reso": "resolution", "n": "N",
+    "aug": "augmentation", "reg": "regularization", "dir": "folder", "sdxl": "SDXL", "ddp": "DDP", "wandb": "W&B",
+    "huggingface": "Hugging Face", "ip": "IP", "json": "JSON", "id": "ID", "ids": "IDs", "api": "API", "gpu": "GPU",
+    "cpu": "CPU", "args": "arguments", "tensorboard": "TensorBoard", "param": "parameter",
 }  # fmt: skip
 
 
@@ -194,7 +212,8 @@ def _without_none(annotation: Any) -> tuple[Any, bool]:
     if get_origin(annotation) not in (Union, types.UnionType):
         return annotation, False
     others = [a for a in get_args(annotation) if a is not types.NoneType]
-    return (others[0] if len(others) == 1 else Union[tuple(others)]), len(others) < len(get_args(annotation))
+    made = functools.reduce(operator.or_, others)
+    return made, len(others) < len(get_args(annotation))
 
 
 def _flatten(annotation: Any) -> tuple[Any, list[Any]]:

@@ -20,15 +20,18 @@ MODEL = Path(__file__).parent / "model"
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=Path, default=Path("starter_work"), help="folder for what lies between the stages")
-    parser.add_argument("--out", type=Path, help="where the model goes (default: WORK/model; its tokenizer comes from this folder)")
+    parser.add_argument(
+        "--work", type=Path, default=Path("starter_work"), help="folder for what lies between the stages"
+    )
+    parser.add_argument(
+        "--out", type=Path, help="where the model goes (default: WORK/model; its tokenizer comes from this folder)"
+    )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--vae_steps", type=int, default=4500)
     parser.add_argument("--vae_batch", type=int, default=16)
-    parser.add_argument("--steps", type=int, default=9000, help="steps of UNet and text encoder")
+    parser.add_argument("--steps", type=int, default=12000, help="steps of UNet and text encoder")
     parser.add_argument("--rate", type=float, default=1e-3, help="their highest learning rate")
     parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--variants", type=int, default=12, help="pictures drawn of each emoji")
     parser.add_argument("--sheet", type=Path, help="only draw a contact sheet with the finished model into this file")
     return parser.parse_args()
 
@@ -42,14 +45,13 @@ def trained_vae(asked: argparse.Namespace) -> AutoencoderKL:
 
 def trained_denoiser(asked: argparse.Namespace, vae: AutoencoderKL) -> train.Denoiser:
     """UNet and text encoder; sets the VAE's scaling factor so that latents have unit variance."""
-    data = list(train.examples(vae, asked.variants, asked.device))
+    data = list(train.examples(vae, asked.device))
     means = torch.stack([example.moments[:4] for example in data])
     vae.register_to_config(scaling_factor=round(1 / means.std().item(), 5))
     torch.manual_seed(1)
     denoiser = train.Denoiser()
-    tokenizer = networks.load_tokenizer(MODEL / "tokenizer")
-    plan = train.Fit(asked.steps, asked.rate)
-    train.train_denoiser(denoiser, data, vae.config.scaling_factor, tokenizer, asked.work, plan, asked.batch, asked.device)
+    lesson = train.Lesson(data, vae.config.scaling_factor, networks.load_tokenizer(MODEL / "tokenizer"), asked.batch)
+    train.train_denoiser(denoiser, lesson, asked.work, train.Fit(asked.steps, asked.rate), asked.device)
     return denoiser.eval()
 
 
@@ -62,7 +64,7 @@ def write_model(vae: AutoencoderKL, denoiser: train.Denoiser, folder: Path) -> N
     networks.write_index(folder)
 
 
-def contact_sheet(folder: Path, file: Path, columns: int = 24, steps: int = 25) -> None:
+def contact_sheet(folder: Path, file: Path, columns: int = 15, steps: int = 25) -> None:
     """One sample for each name the model knows, in the order of captions.CURATED."""
     pipe = StableDiffusionPipeline.from_pretrained(folder, torch_dtype=torch.float32)
     pipe.set_progress_bar_config(disable=True)

@@ -57,7 +57,12 @@ def new_text_encoder() -> CLIPTextModel:
 def new_scheduler() -> DDIMScheduler:
     """SD 1.x's noise schedule."""
     return DDIMScheduler(
-        beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012, clip_sample=False, set_alpha_to_one=False, steps_offset=1
+        beta_schedule="scaled_linear",
+        beta_start=0.00085,
+        beta_end=0.012,
+        clip_sample=False,
+        set_alpha_to_one=False,
+        steps_offset=1,
     )
 
 

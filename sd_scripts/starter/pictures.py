@@ -26,7 +26,9 @@ def font() -> ImageFont.FreeTypeFont:
     for file in FONT_FILES:
         if file.is_file():
             return ImageFont.truetype(str(file), BITMAP_SIZE)
-    raise FontMissing("The Noto Color Emoji font was not found. On Debian or Ubuntu: apt-get install fonts-noto-color-emoji")
+    raise FontMissing(
+        "The Noto Color Emoji font was not found. On Debian or Ubuntu: apt-get install fonts-noto-color-emoji"
+    )
 
 
 @cache
@@ -44,11 +46,13 @@ def glyph(emoji: str) -> Image.Image:
     return square
 
 
-def draw(emoji: str, background: tuple[int, int, int], rng: random.Random, size: int = PICTURE_SIZE) -> Image.Image:
-    """The emoji a little smaller or larger and off the middle, on a plain background; RGB, size x size."""
-    side = round(size * rng.uniform(0.84, 0.96))
+def draw(
+    emoji: str, background: tuple[int, int, int], rng: random.Random | None, size: int = PICTURE_SIZE
+) -> Image.Image:
+    """The emoji on a plain background; RGB, size x size. With `rng` a little smaller or larger and off the middle."""
+    side = round(size * (rng.uniform(0.84, 0.96) if rng else 0.92))
     slack = size - side
-    left, top = (round(slack * rng.uniform(0.2, 0.8)) for _ in range(2))
+    left, top = (round(slack * (rng.uniform(0.2, 0.8) if rng else 0.5)) for _ in range(2))
     picture = Image.new("RGB", (size, size), background)
     ink = glyph(emoji).resize((side, side), Image.Resampling.LANCZOS)
     picture.paste(ink, (left, top), ink)

@@ -17,6 +17,7 @@ from diffusers import AutoencoderKL
 from diffusers.training_utils import EMAModel, compute_snr
 from PIL import Image
 from torch import Tensor, nn
+from transformers import CLIPTokenizer
 
 from . import captions, networks, pictures
 
@@ -40,7 +41,7 @@ class Fit:
 
 
 def fit(network: nn.Module, loss_at: Callable[[int], Tensor], plan: Fit, file: Path) -> None:
-    """Minimises `loss_at(step)` over `network`, keeping weights, averages and optimizer in `file`; ends with the average."""
+    """Minimises `loss_at(step)` over `network`, keeping all that changes in `file`; ends with the weights' average."""
     parameters = list(network.parameters())
     optimizer = torch.optim.AdamW(parameters, lr=plan.rate, weight_decay=0.01, betas=(0.9, 0.99), fused=True)
     average = EMAModel(parameters, decay=0.999, use_ema_warmup=True, power=3 / 4, foreach=True)
@@ -60,7 +61,10 @@ def fit(network: nn.Module, loss_at: Callable[[int], Tensor], plan: Fit, file: P
         if step % REPORT_EVERY == 0:
             pace = (time.time() - started) / (step - first)
             mean = torch.stack(losses).mean().item()
-            print(f"{file.stem} {step}/{plan.steps}  loss {mean:.4f}  {pace:.2f} s/step  {pace * (plan.steps - step) / 60:.0f} min left", flush=True)
+            left = pace * (plan.steps - step) / 60
+            print(
+                f"{file.stem} {step}/{plan.steps}  loss {mean:.4f}  {pace:.2f} s/step  {left:.0f} min left", flush=True
+            )
             losses = []
         if time.time() - saved > SAVE_EVERY or step == plan.steps:
             _save(network, optimizer, average, step, file)
@@ -69,8 +73,8 @@ def fit(network: nn.Module, loss_at: Callable[[int], Tensor], plan: Fit, file: P
 
 
 def _save(network: nn.Module, optimizer: torch.optim.Optimizer, average: EMAModel, step: int, file: Path) -> None:
-    parts = {"network": network.state_dict(), "optimizer": optimizer.state_dict(), "average": average.state_dict(), "step": step}
-    torch.save(parts, file.with_suffix(".new"))
+    parts = {"network": network.state_dict(), "optimizer": optimizer.state_dict(), "average": average.state_dict()}
+    torch.save({**parts, "step": step}, file.with_suffix(".new"))
     os.replace(file.with_suffix(".new"), file)
 
 
@@ -96,7 +100,7 @@ def _slopes(x_BCHW: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def train_vae(vae: AutoencoderKL, work: Path, plan: Fit, batch: int, device: str) -> None:
-    """Autoencoder: L1 + L1 of image slopes + a whisper of KL, on every picture of the font in random colours and places."""
+    """Autoencoder: L1 + L1 of image slopes + a whisper of KL, on every picture of the font, varied."""
     everything = _all_emoji()
     vae.to(device, memory_format=torch.channels_last)
 
@@ -139,15 +143,22 @@ class Example:
 
 
 @torch.no_grad()
-def examples(vae: AutoencoderKL, variants: int, device: str) -> Iterator[Example]:
-    """Each curated picture in `variants` places, one in four on a coloured background, encoded."""
-    rng = random.Random(0)
+def examples(vae: AutoencoderKL, device: str) -> Iterator[Example]:
+    """Each curated picture on white, as often as on coloured backgrounds together, encoded."""
     for emoji in captions.CURATED:
-        backgrounds = [rng.choice(list(captions.BACKGROUNDS)) if v % 4 == 3 else None for v in range(variants)]
-        drawn = [pictures.draw(emoji, captions.BACKGROUNDS[b] if b else (255, 255, 255), rng) for b in backgrounds]
+        backgrounds = [None] * len(captions.BACKGROUNDS) + list(captions.BACKGROUNDS)
+        drawn = [pictures.draw(emoji, captions.BACKGROUNDS[b] if b else (255, 255, 255), None) for b in backgrounds]
         pixels_BCHW = torch.stack([as_tensor(picture) for picture in drawn]).to(device)
         for background, moments in zip(backgrounds, vae.encode(pixels_BCHW).latent_dist.parameters.cpu(), strict=True):
             yield Example(emoji, background, moments)
+
+
+def weight(snr_B: Tensor) -> Tensor:
+    """Of a noise loss at a signal-to-noise ratio: min-SNR-5 (Hang et al. 2023) above, that of a velocity loss below.
+
+    What a picture shows is decided where there is little signal, and a plain noise loss hardly counts those steps.
+    """
+    return (snr_B.clamp(max=5) / snr_B) * ((snr_B + 1) / snr_B).clamp(max=20)
 
 
 class Denoiser(nn.Module):
@@ -163,8 +174,29 @@ class Denoiser(nn.Module):
         return self.unet(noisy_BCHW, t_B, states_BLD).sample
 
 
-def train_denoiser(denoiser: Denoiser, data: list[Example], scaling: float, tokenizer, work: Path, plan: Fit, batch: int, device: str) -> None:  # fmt: skip
-    """Noise prediction with min-SNR-5 weights (Hang et al. 2023), one caption in ten dropped for guidance."""
+@dataclass(frozen=True)
+class Lesson:
+    """What the denoiser is taught from. `scaling`: what makes the latents' variance 1."""
+
+    examples: list[Example]
+    scaling: float
+    tokenizer: CLIPTokenizer
+    batch: int
+
+    def captions(self, chosen: list[Example], rng: random.Random) -> Tensor:
+        """Token ids (B, 77); one caption in ten is empty, for guidance."""
+        texts = [captions.caption(captions.name_of(e.emoji), e.background, rng) for e in chosen]
+        kept = ["" if rng.random() < 0.1 else text for text in texts]
+        ids_BL: Tensor = self.tokenizer(kept, padding="max_length", truncation=True, return_tensors="pt").input_ids
+        return ids_BL
+
+    def latents(self, chosen: list[Example]) -> Tensor:
+        mean_BCHW, log_variance_BCHW = torch.stack([e.moments for e in chosen]).chunk(2, dim=1)
+        return self.scaling * (mean_BCHW + (0.5 * log_variance_BCHW).exp() * torch.randn_like(mean_BCHW))
+
+
+def train_denoiser(denoiser: Denoiser, lesson: Lesson, work: Path, plan: Fit, device: str) -> None:
+    """Noise prediction, every draw a function of the step."""
     schedule = networks.new_scheduler()
     denoiser.to(device)
     denoiser.unet.to(memory_format=torch.channels_last)
@@ -173,17 +205,13 @@ def train_denoiser(denoiser: Denoiser, data: list[Example], scaling: float, toke
     def loss_at(step: int) -> Tensor:
         rng = random.Random(step)
         torch.manual_seed(step)
-        chosen = rng.choices(data, k=batch)
-        texts = ["" if rng.random() < 0.1 else captions.caption(captions.name_of(e.emoji), e.background, rng) for e in chosen]
-        ids_BL = tokenizer(texts, padding="max_length", truncation=True, return_tensors="pt").input_ids.to(device)
-        mean_BCHW, log_variance_BCHW = torch.stack([e.moments for e in chosen]).chunk(2, dim=1)
-        latents_BCHW = scaling * (mean_BCHW + (0.5 * log_variance_BCHW).exp() * torch.randn_like(mean_BCHW))
-        noise_BCHW, t_B = torch.randn_like(latents_BCHW), torch.randint(0, 1000, (batch,))
-        noisy_BCHW = schedule.add_noise(latents_BCHW, noise_BCHW, t_B)
-        weight_B = compute_snr(schedule, t_B).clamp(max=5) / compute_snr(schedule, t_B)
+        chosen = rng.choices(lesson.examples, k=lesson.batch)
+        ids_BL, latents_BCHW = lesson.captions(chosen, rng).to(device), lesson.latents(chosen)
+        noise_BCHW, t_B = torch.randn_like(latents_BCHW), torch.randint(0, 1000, (lesson.batch,))
+        noisy_BCHW = schedule.add_noise(latents_BCHW, noise_BCHW, t_B).to(device, memory_format=torch.channels_last)
         with torch.autocast(device, torch.bfloat16):
-            predicted_BCHW = compiled(noisy_BCHW.to(device, memory_format=torch.channels_last), t_B.to(device), ids_BL).float()
+            predicted_BCHW = compiled(noisy_BCHW, t_B.to(device), ids_BL).float()
         error_B = (predicted_BCHW - noise_BCHW.to(device)).square().mean(dim=(1, 2, 3))
-        return (error_B * weight_B.to(device)).mean()
+        return (error_B * weight(compute_snr(schedule, t_B)).to(device)).mean()
 
     fit(denoiser, loss_at, plan, work / "denoiser.pt")

@@ -54,6 +54,8 @@ def test_a_single_number_makes_a_list_of_one() -> None:
     assert Example(rates=0).rates == (0.0,)
 
 
-@pytest.mark.parametrize(("key", "label"), [("min_snr_gamma", "Min SNR gamma"), ("unet_lr", "U-Net learning rate"), ("seed", "Seed")])
+@pytest.mark.parametrize(
+    ("key", "label"), [("min_snr_gamma", "Min SNR gamma"), ("unet_lr", "U-Net learning rate"), ("seed", "Seed")]
+)
 def test_a_label_is_the_keys_own_words(key: str, label: str) -> None:
     assert label_of(key) == label

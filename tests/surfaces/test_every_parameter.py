@@ -20,7 +20,10 @@ def another(parameter: Parameter) -> object:
     """A valid value that is not the default."""
     if parameter.key in ODD:
         return ODD[parameter.key]
-    low, high = parameter.limits.get("ge", parameter.limits.get("gt", 0)), parameter.limits.get("le", parameter.limits.get("lt", 1e9))
+    low, high = (
+        parameter.limits.get("ge", parameter.limits.get("gt", 0)),
+        parameter.limits.get("le", parameter.limits.get("lt", 1e9)),
+    )
     if parameter.kind == "bool":
         return not parameter.default
     if parameter.kind == "choice":
@@ -43,7 +46,9 @@ def alone(key: str, value: object) -> object:
 @EVERY
 def test_it_has_help_in_a_sentence(parameter: Parameter) -> None:
     assert len(parameter.help) > 20, f"{parameter.key} has no help under it"
-    assert parameter.help.rstrip().endswith((".", ")", "?", "!")), f"the help of {parameter.key} should end like a sentence"
+    assert parameter.help.rstrip().endswith((".", ")", "?", "!")), (
+        f"the help of {parameter.key} should end like a sentence"
+    )
 
 
 @EVERY
@@ -92,12 +97,14 @@ def checks(function: ast.AST) -> bool:
 
 def names_in(tree: ast.AST) -> set[str]:
     attributes = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
-    return attributes | {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    return attributes | {
+        node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
 
 
 @pytest.fixture(scope="session")
 def names_read() -> set[str]:
-    """Every attribute and text constant of the engine's code, and every attribute that a property in config/ derives from."""
+    """Every attribute and text constant of the engine's code, and what properties in config/ derive from."""
     found = {f"metadata_{name}" for name in modelspec.TAKEN_OVER}
     for file in (ROOT / "sd_scripts").rglob("*.py"):
         tree = ast.parse(file.read_text(encoding="utf-8"))
