@@ -46,7 +46,11 @@ class ToolPage:
         words = [sys.executable, "-m", "sd_scripts.tools", self.tool.name]
         for parameter in self.parameters:
             value = load.plain(getattr(settings, parameter.key))
-            if value not in (parameter.default, list(parameter.default or [])) if parameter.kind == "list" else value != parameter.default:
+            if (
+                value not in (parameter.default, list(parameter.default or []))
+                if parameter.kind == "list"
+                else value != parameter.default
+            ):
                 words += _flag(parameter.key, value)
         return words
 
@@ -59,7 +63,13 @@ class ToolPage:
             return
         said = ["Working ..."]
         process = subprocess.Popen(  # noqa: S603
-            command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8"
+            command,
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            encoding="utf-8",
         )
         self.running[process.pid] = process
         yield said[0], process.pid
@@ -103,7 +113,9 @@ def build(tool: Tool) -> ToolPage:
         with gr.Row():
             start = gr.Button("Run", variant="primary", elem_id=f"run-{tool.name}", scale=2)
             stop = gr.Button("Stop", elem_id=f"stop-{tool.name}", scale=1)
-        said = gr.Textbox(label="Result", lines=8, max_lines=30, interactive=False, buttons=["copy"], elem_id=f"said-{tool.name}")
+        said = gr.Textbox(
+            label="Result", lines=8, max_lines=30, interactive=False, buttons=["copy"], elem_id=f"said-{tool.name}"
+        )
     pid = gr.State(0)
     start.click(page.run, widgets, [said, pid], trigger_mode="once", concurrency_limit=2, api_visibility="private")
     stop.click(page.stop, pid, None, queue=False, api_visibility="private")

@@ -1,4 +1,5 @@
-"""Converts a LoRA between the layouts of sd-scripts and diffusers: `python sd_scripts/networks/convert_lora.py --flag ...`"""
+"""Converts a LoRA between the layouts of sd-scripts and diffusers: `python sd_scripts/networks/convert_lora.py --flag
+...`"""
 
 import sys
 from pathlib import Path

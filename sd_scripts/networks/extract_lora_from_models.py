@@ -1,4 +1,5 @@
-"""Makes a LoRA of the difference between two models: `python sd_scripts/networks/extract_lora_from_models.py --flag ...`"""
+"""Makes a LoRA of the difference between two models: `python sd_scripts/networks/extract_lora_from_models.py --flag
+...`"""
 
 import sys
 from pathlib import Path

@@ -13,7 +13,8 @@ FROM_FILE = "The kind of model is read from the file."
 _MERGE = Tool(
     name="merge_lora",
     title="Merge LoRAs",
-    help="Merges LoRAs into one, or into a model. The result does exactly what they do together at the strengths asked for.",
+    help="Merges LoRAs into one, or into a model. The result does exactly what they do together at the strengths "
+    "asked for.",
     settings=settings.MergeSettings,
     function="sd_scripts.tools.merge:run",
     idle={

@@ -1,4 +1,5 @@
-"""Looks through a network file for what should not be in it: numbers that are not finite, and modules without effect."""
+"""Looks through a network file for what should not be in it: numbers that are not finite, and modules without
+effect."""
 
 from __future__ import annotations
 
@@ -23,10 +24,14 @@ def run(settings: CheckSettings, say: Say) -> None:
         if settings.show_all_keys or bad or zero:
             for rest, tensor in tensors.items():
                 say(f"{module}.{rest}: {_figures(tensor)}")
-    say(f"{len(network.modules)} modules, {len(silent)} without effect, {len(broken)} tensors with numbers that are not finite.")
+    say(
+        f"{len(network.modules)} modules, {len(silent)} without effect, {len(broken)} tensors with numbers that are "
+        "not finite."
+    )
     if broken:
         raise UserError(
-            f"file: {settings.file} is broken: {broken[0]} holds numbers that are not finite; use an earlier file of the training."
+            f"file: {settings.file} is broken: {broken[0]} holds numbers that are not finite; use an earlier file of "
+            "the training."
         )
 
 

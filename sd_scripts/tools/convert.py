@@ -1,6 +1,7 @@
 """Renames a LoRA's tensors between sd-scripts' layout and that of diffusers and PEFT.
 
-`lora_unet_down_blocks_0_attentions_0_proj_in.lora_down.weight` <-> `unet.down_blocks.0.attentions.0.proj_in.lora_A.weight`.
+`lora_unet_down_blocks_0_attentions_0_proj_in.lora_down.weight` <->
+`unet.down_blocks.0.attentions.0.proj_in.lora_A.weight`.
 diffusers' files hold no alpha, so alpha / rank goes into the upper matrices and comes back as alpha = rank.
 """
 
@@ -16,7 +17,7 @@ from torch import Tensor
 from ..errors import UserError
 from ..families.names import ldm
 from ..families.names.tables import Names, renamed, reverse
-from .networks import ALPHA, DOWN, DIFFUSERS_SIGNS, UP, Factors, base_family, open_file, open_network, saved_dtype
+from .networks import ALPHA, DIFFUSERS_SIGNS, DOWN, UP, Factors, base_family, open_file, open_network, saved_dtype
 from .places import TEXT, TEXT_1, TEXT_2, UNET, stored_as_convolution
 from .records import VERSIONS, of_sizes, save, save_tensors
 from .settings import ConvertSettings
@@ -30,8 +31,10 @@ SDXL = {
 }
 PARTS = {UNET: "unet.", TEXT: "text_encoder.", TEXT_1: "text_encoder.", TEXT_2: "text_encoder_2."}
 WORDS = sorted(
-    "down_blocks up_blocks mid_block transformer_blocks proj_in proj_out to_q to_k to_v to_out time_emb_proj conv_shortcut "
-    "time_embedding add_embedding linear_1 linear_2 conv_in conv_out text_model self_attn q_proj k_proj v_proj out_proj "
+    "down_blocks up_blocks mid_block transformer_blocks proj_in proj_out to_q to_k to_v to_out time_emb_proj "
+    "conv_shortcut "
+    "time_embedding add_embedding linear_1 linear_2 conv_in conv_out text_model self_attn q_proj k_proj v_proj "
+    "out_proj "
     "input_blocks middle_block output_blocks in_layers out_layers emb_layers skip_connection time_embed label_emb "
     "final_layer_norm layer_norm1 layer_norm2".split(),
     key=len,
@@ -117,7 +120,9 @@ def _split(key: str, file: TensorFile) -> tuple[str, str]:
             if not path.startswith(("unet.", "text_encoder.", "text_encoder_2.")):
                 path = ("text_encoder." if "text_model" in path or ".self_attn." in path else "unet.") + path
             return re.sub(r"\.to_out$", ".to_out.0", path), kind
-    raise UserError(f"model: {file.path} is not a LoRA in the layout of diffusers or PEFT: it has {key}; choose another file.")
+    raise UserError(
+        f"model: {file.path} is not a LoRA in the layout of diffusers or PEFT: it has {key}; choose another file."
+    )
 
 
 def _family(found: Mapping[str, Mapping[str, Tensor]]) -> str:
@@ -156,9 +161,9 @@ class Alphas:
 
     def __call__(self, path: str) -> float | None:
         part, _, inner = path.partition(".")
-        config = self.own or {key.removeprefix(f"{part}."): v for key, v in self.noted.items() if key.startswith(f"{part}.")}
+        config = self.own or {
+            key.removeprefix(f"{part}."): v for key, v in self.noted.items() if key.startswith(f"{part}.")
+        }
         patterns = config.get("alpha_pattern") or {}
         alpha = next((value for end, value in patterns.items() if inner.endswith(end)), config.get("lora_alpha"))
         return None if alpha is None else float(alpha)
-
-

@@ -1,7 +1,7 @@
 """Makes LoRAs of every rank that a DyLoRA was trained for (Valipour et al. 2022, arXiv:2210.07558).
 
-A DyLoRA of rank n that trained its first k ranks had them multiplied by alpha / n * sqrt(n / k). A file of rank k does the
-same with alpha_k / k, so alpha_k = alpha * sqrt(k / n).
+A DyLoRA of rank n that trained its first k ranks had them multiplied by alpha / n * sqrt(n / k). A file of rank k does
+the same with alpha_k / k, so alpha_k = alpha * sqrt(k / n).
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ def ranks_of(settings: ExtractDyloraSettings, modules: Mapping[str, Factors]) ->
     if len(ranks) > 1:
         found = ", ".join(map(str, sorted(ranks)))
         raise UserError(
-            f"model: {settings.model} has modules of the ranks {found}, so it is no DyLoRA, whose modules have one rank."
+            f"model: {settings.model} has modules of the ranks {found}, so it is no DyLoRA, whose modules have one "
+            "rank."
         )
     rank = ranks.pop()
     if rank % settings.unit:

@@ -27,7 +27,8 @@ def run(settings: ExtractSettings, say: Say) -> None:
     left_out = [prefix for prefix in TEXTS if _is_unchanged(prefix, names, original, tuned, settings.min_diff)]
     for prefix in left_out:
         say(
-            f"Note: {prefix.strip('_')} is left out: no weight of the text encoder changed by more than {settings.min_diff:g}."
+            f"Note: {prefix.strip('_')} is left out: no weight of the text encoder changed by more than "
+            f"{settings.min_diff:g}."
         )
     device = device_of(settings.device)
     modules, kept = {}, []
@@ -37,7 +38,8 @@ def run(settings: ExtractSettings, say: Say) -> None:
             kept.append(share)
     if not any(factors.up_OR.any() for factors in modules.values()):
         raise UserError(
-            f"model_tuned: {settings.model_tuned} is no different from {settings.model_org}; there is nothing to extract."
+            f"model_tuned: {settings.model_tuned} is no different from {settings.model_org}; there is nothing to "
+            "extract."
         )
     save_to = Path(settings.save_to).expanduser()
     dtype = saved_dtype(
@@ -45,7 +47,8 @@ def run(settings: ExtractSettings, say: Say) -> None:
     )
     save(save_to, modules, dtype, _metadata(settings, original.family, modules, save_to))
     say(
-        f"Saved {save_to}: {len(modules)} modules; kept of the difference (Frobenius norm): {min(kept):.1%} to {max(kept):.1%}."
+        f"Saved {save_to}: {len(modules)} modules; kept of the difference (Frobenius norm): {min(kept):.1%} to "
+        f"{max(kept):.1%}."
     )
 
 
@@ -95,7 +98,8 @@ def _extracted(
 
 
 def _clamped(singular: Singular, rank: int, quantile: float) -> tuple[Tensor, Tensor]:
-    """The singular values stand above; then both are cut to the `quantile` of all their numbers, as sd-scripts does it."""
+    """The singular values stand above; then both are cut to the `quantile` of all their numbers, as sd-scripts does
+    it."""
     up_OR, down_RI = singular.u_OK[:, :rank] * singular.s_K[:rank], singular.v_KI[:rank]
     numbers = torch.cat([up_OR.flatten(), down_RI.flatten()])
     if quantile < 1:

@@ -1,6 +1,7 @@
 """Products of thin matrices: added up exactly, and brought to another rank by singular values.
 
-Shapes: R rank, O and I a layer's outputs and inputs (of a 3x3 convolution, its inputs times 9), K the smaller of two sides.
+Shapes: R rank, O and I a layer's outputs and inputs (of a 3x3 convolution, its inputs times 9), K the smaller of two
+sides.
 The nearest matrix of a rank is that of the largest singular values (Eckart and Young 1936).
 """
 
@@ -54,8 +55,8 @@ def of_matrix(delta_OI: Tensor) -> Singular:
 def stacked(parts: Sequence[tuple[float, Factors]]) -> Factors:
     """sum of ratio * part, exactly: the ranks stand beside each other.
 
-    The largest scale stays the scale of all, so that a part which has it goes through bit for bit; the others are multiplied
-    by the root of what they lack, above and below, so that no number gets tiny in fp16.
+    The largest scale stays the scale of all, so that a part which has it goes through bit for bit; the others are
+    multiplied by the root of what they lack, above and below, so that no number gets tiny in fp16.
     """
     strengths = [ratio * part.scale for ratio, part in parts]
     scale = max(map(abs, strengths)) or 1.0
@@ -70,8 +71,8 @@ def stacked(parts: Sequence[tuple[float, Factors]]) -> Factors:
 def wanted_rank(s_K: Tensor, method: str, param: float) -> int:
     """How many singular values a dynamic method keeps, at least one.
 
-    sv_ratio: those above s_1 / param. sv_fro: the fewest with |s_1..k| >= param * |s|. sv_cumulative: the fewest whose sum is
-    at least param times the sum of all.
+    sv_ratio: those above s_1 / param. sv_fro: the fewest with |s_1..k| >= param * |s|. sv_cumulative: the fewest whose
+    sum is at least param times the sum of all.
     """
     if not s_K.any():
         return 1

@@ -73,7 +73,9 @@ def _kind(network: Network, name: str) -> str:
 
 
 def _part(name: str) -> str:
-    return {"unet": "U-Net", "te": "Text encoder", "te1": "Text encoder 1", "te2": "Text encoder 2"}.get(name.split("_")[1], "Other")
+    return {"unet": "U-Net", "te": "Text encoder", "te1": "Text encoder 1", "te2": "Text encoder 2"}.get(
+        name.split("_")[1], "Other"
+    )
 
 
 def _sizes(network: Network, names: Iterable[str]) -> str:
@@ -126,5 +128,3 @@ def most_frequent(text: str, most: int = 10) -> list[tuple[str, int]]:
     for tags in folders.values():
         total.update(tags)
     return total.most_common(most)
-
-

@@ -1,6 +1,7 @@
 """Merges LoRAs into one, whose ranks are the sums of theirs, or into a model.
 
-W' = W + sum of ratio_i * alpha_i / rank_i * B_i A_i: each at the strength asked for, with no terms between different LoRAs.
+W' = W + sum of ratio_i * alpha_i / rank_i * B_i A_i: each at the strength asked for, with no terms between different
+LoRAs.
 """
 
 from __future__ import annotations

@@ -39,7 +39,8 @@ class Merger:
         for network in networks:
             if len(self.unknown[network.path.name]) == len(network.modules):
                 raise UserError(
-                    f"models: {network.path} is for another kind of model than {model.path}; none of its modules is in it."
+                    f"models: {network.path} is for another kind of model than {model.path}; none of its modules is "
+                    "in it."
                 )
         for name in dict.fromkeys(name for network in networks for name in network.modules):
             place = model.place(name)
@@ -56,7 +57,8 @@ class Merger:
             self.merges[place.file.path, place.key].append((place, name))
 
     def tensor(self, file: TensorFile, key: str) -> Tensor:
-        """The model's tensor with everything that the networks add to it, in its own dtype or float32 where something was."""
+        """The model's tensor with everything that the networks add to it, in its own dtype or float32 where something
+        was."""
         tensor = file.get(key)
         wanted = self.merges.get((file.path, key))
         if not wanted:
@@ -87,7 +89,8 @@ class Merger:
 def _check_shape(network: Network, name: str, found: tuple[int, ...], wanted: tuple[int, ...]) -> None:
     if math.prod(found) != math.prod(wanted) or found[0] != wanted[0]:
         raise UserError(
-            f"models: {network.path} is for another model: {name} is for a weight of {words(found)} there and of {words(wanted)} in the model."
+            f"models: {network.path} is for another model: {name} is for a weight of {words(found)} there and of "
+            f"{words(wanted)} in the model."
         )
 
 
@@ -97,7 +100,8 @@ def merge_into_model(settings: MergeSettings, networks: Sequence[Network], ratio
     for name, unknown in merger.unknown.items():
         if unknown:
             say(
-                f"Note: {name} has {len(unknown)} modules that the model does not have, such as {', '.join(unknown[:NAMED])}."
+                f"Note: {name} has {len(unknown)} modules that the model does not have, such as "
+                f"{', '.join(unknown[:NAMED])}."
             )
     save_to = Path(settings.save_to).expanduser()
     added = {} if settings.no_metadata else _origin(networks, save_to)
@@ -107,7 +111,8 @@ def merge_into_model(settings: MergeSettings, networks: Sequence[Network], ratio
         _write_file(model.files[0], merger, save_to, settings.save_precision, added)
     layers = sum(len(found) for found in merger.merges.values())
     say(
-        f"Saved {save_to}: {len(networks)} network{'s' * (len(networks) > 1)} merged into {layers} layers of {model.path.name}."
+        f"Saved {save_to}: {len(networks)} network{'s' * (len(networks) > 1)} merged into {layers} layers of "
+        f"{model.path.name}."
     )
 
 
@@ -125,7 +130,8 @@ def _write_file(
     """Raises UserError where the new file would not be a .safetensors file."""
     if save_to.suffix != ".safetensors":
         raise UserError(
-            f"save_to: {save_to} does not end in .safetensors, the only format that models are written in; add that ending."
+            f"save_to: {save_to} does not end in .safetensors, the only format that models are written in; add that "
+            "ending."
         )
     metadata = {key: value for key, value in file.metadata.items() if key != "modelspec.hash_sha256"}
     entries = {name: entry.saved_as(precision) for name, entry in file.entries.items()}
@@ -161,7 +167,8 @@ def _write_folder(model: Model, merger: Merger, save_to: Path, precision: str | 
 
 
 def _weights(model: Model, folder: Path, names: Sequence[str]) -> list[str]:
-    """Of a folder's files, those that are written anew, and pickled copies of the same weights, which would be stale."""
+    """Of a folder's files, those that are written anew, and pickled copies of the same weights, which would be
+    stale."""
     merged = {file.path.name for file in model.files if file.path.parent == folder}
     return [name for name in names if name in merged or (merged and name.endswith(".bin"))]
 

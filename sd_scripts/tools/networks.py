@@ -77,7 +77,8 @@ class Network:
         """In float32. Raises UserError where the module is not a plain LoRA."""
         if not self.is_lora(module):
             raise UserError(
-                f"{self.path}: {module} is not a LoRA but holds {', '.join(sorted(self.modules[module]))}; merge it with svd_merge_lora first."
+                f"{self.path}: {module} is not a LoRA but holds {', '.join(sorted(self.modules[module]))}; merge it "
+                "with svd_merge_lora first."
             )
         tensors = self.tensors(module)
         down, up = tensors[DOWN].float(), tensors[UP].float()
@@ -149,13 +150,15 @@ def open_networks(names: Sequence[str], key: str) -> list[Network]:
     if len(known) > 1:
         (first, one), (second, other) = list(known.items())[:2]
         raise UserError(
-            f"{key}: {one.path} is for {first} and {other.path} for {second}; merge networks for the same kind of model."
+            f"{key}: {one.path} is for {first} and {other.path} for {second}; merge networks for the same kind of "
+            "model."
         )
     return networks
 
 
 def base_family(network: Network) -> str | None:
-    """ "sd1", "sd2" or "sdxl", from the names or the width of the text that attention reads; None where neither tells."""
+    """ "sd1", "sd2" or "sdxl", from the names or the width of the text that attention reads; None where neither
+    tells."""
     if any(
         name.startswith(("lora_te1_", "lora_te2_", "lora_unet_input_", "lora_unet_output_", "lora_unet_middle_"))
         for name in network.modules
@@ -178,7 +181,8 @@ def check_shapes(module: str, files: Sequence[str], shapes: Sequence[tuple[int, 
     for file, shape in zip(files, shapes, strict=True):
         if shape != shapes[0]:
             raise UserError(
-                f"models: {module} is for a weight of {words(shapes[0])} in {files[0]} and of {words(shape)} in {file}; "
+                f"models: {module} is for a weight of {words(shapes[0])} in {files[0]} and of {words(shape)} in "
+                f"{file}; "
                 "merge networks for the same kind of model."
             )
 

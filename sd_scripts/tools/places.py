@@ -1,8 +1,8 @@
 """Where in a model's files the layers lie that networks are for.
 
 Names of modules are sd-scripts': `lora_unet_`, `lora_te_` (SDXL: `lora_te1_`, `lora_te2_`) and the layer's path with
-underscores. For SD 1.x and 2.x it is the path in diffusers, for SDXL's U-Net the one in the original layout; a network for
-SDXL with diffusers' paths is understood too.
+underscores. For SD 1.x and 2.x it is the path in diffusers, for SDXL's U-Net the one in the original layout; a network
+for SDXL with diffusers' paths is understood too.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ CONVOLUTION_LAYER = re.compile(
 
 @dataclass(frozen=True)
 class Place:
-    """A layer's weight: the file and tensor it lies in, and which of the tensor's thirds it is where three are joined in one."""
+    """A layer's weight: the file and tensor it lies in, and which of the tensor's thirds it is where three are joined
+    in one."""
 
     file: TensorFile
     key: str

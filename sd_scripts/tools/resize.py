@@ -34,7 +34,8 @@ def run(settings: ResizeSettings, say: Say) -> None:
         if settings.verbose:
             one = made[name]
             say(
-                f"{name}: rank {one.old_rank} -> {one.factors.rank}, kept {one.kept:.1%}, largest singular value {one.largest:.3g}"
+                f"{name}: rank {one.old_rank} -> {one.factors.rank}, kept {one.kept:.1%}, largest singular value "
+                f"{one.largest:.3g}"
             )
     modules = {name: one.factors for name, one in made.items()}
     save_to = Path(settings.save_to).expanduser()
@@ -42,7 +43,8 @@ def run(settings: ResizeSettings, say: Say) -> None:
     ranks = [one.factors.rank for one in made.values()]
     kept = [one.kept for one in made.values()]
     say(
-        f"Saved {save_to}: {len(made)} modules of rank {min(ranks)} to {max(ranks)} ({sum(ranks) / len(ranks):.1f} on average); "
+        f"Saved {save_to}: {len(made)} modules of rank {min(ranks)} to {max(ranks)} ({sum(ranks) / len(ranks):.1f} "
+        "on average); "
         f"kept of the change (Frobenius norm): {min(kept):.1%} to {max(kept):.1%}."
     )
 

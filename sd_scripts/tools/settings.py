@@ -44,7 +44,8 @@ class MergeSettings(Group):
     """The LoRA files to merge."""
 
     ratios: Annotated[Numbers, Ui(basic=True)] = ()
-    """The strength of each network in the result, in their order: 1 is all of its effect, 0.5 half of it. Empty: 1 for each."""
+    """The strength of each network in the result, in their order: 1 is all of its effect, 0.5 half of it. Empty: 1 for
+    each."""
 
     sd_model: Annotated[str | None, Ui(kind="file", basic=True, label="Model")] = None
     """A model to merge the networks into: a .safetensors file in the original layout or a diffusers folder.
@@ -80,7 +81,8 @@ class SvdMergeSettings(Group):
     """The networks to merge: LoRA, or any other kind that adds to weights."""
 
     ratios: Annotated[Numbers, Ui(basic=True)] = ()
-    """The strength of each network in the result, in their order: 1 is all of its effect, 0.5 half of it. Empty: 1 for each."""
+    """The strength of each network in the result, in their order: 1 is all of its effect, 0.5 half of it. Empty: 1 for
+    each."""
 
     new_rank: Annotated[int, Ge(1), Ui(basic=True)] = 4
     """The rank of the result, which is the nearest that a LoRA of this rank can come. 4 to 128; more keeps more."""
@@ -122,11 +124,14 @@ class ResizeSettings(Group):
     """The same for 3x3 convolutions. Empty: new_rank."""
 
     dynamic_method: Annotated[Method | None, Ui(basic=True)] = None
-    """Choose each module's rank by its singular values. sv_ratio: keep those above the largest divided by dynamic_param.
-    sv_fro: keep this share of the Frobenius norm. sv_cumulative: keep this share of their sum. Empty: new_rank everywhere."""
+    """Choose each module's rank by its singular values. sv_ratio: keep those above the largest divided by
+    dynamic_param.
+    sv_fro: keep this share of the Frobenius norm. sv_cumulative: keep this share of their sum. Empty: new_rank
+    everywhere."""
 
     dynamic_param: Annotated[float | None, Gt(0), Ui(basic=True, step=0.05)] = None
-    """The target of the dynamic method: for sv_ratio 2 or more (usual: 10), for the others a share up to 1 (usual: 0.9)."""
+    """The target of the dynamic method: for sv_ratio 2 or more (usual: 10), for the others a share up to 1 (usual:
+    0.9)."""
 
     save_precision: Annotated[Precision | None, Ui()] = None
     """What numbers are saved as. Empty: as the network holds them."""
@@ -143,7 +148,8 @@ class ResizeSettings(Group):
         if self.dynamic_method and self.dynamic_param is None:
             yield Problem(
                 "dynamic_param",
-                f"{self.dynamic_method} needs it; give {'10' if self.dynamic_method == 'sv_ratio' else '0.9'}, for example.",
+                f"{self.dynamic_method} needs it; give {'10' if self.dynamic_method == 'sv_ratio' else '0.9'}, for "
+                "example.",
             )
         elif self.dynamic_param is not None:
             yield from self._param_problems(self.dynamic_param)
@@ -175,13 +181,16 @@ class ExtractSettings(Group):
     """The rank of the network. 32 to 128 keep most of a tuned model."""
 
     conv_dim: Annotated[int | None, Ge(1), Ui(basic=True, label="Convolution rank")] = None
-    """The rank of 3x3 convolutions; with it, all layers of residual blocks are extracted too (LoCon). Empty: they are left out."""
+    """The rank of 3x3 convolutions; with it, all layers of residual blocks are extracted too (LoCon). Empty: they are
+    left out."""
 
     min_diff: Annotated[float, Ge(0), Ui(step=0.005)] = 0.01
-    """A text encoder whose largest change of a weight is not above this counts as unchanged and is left out. 0 always takes it."""
+    """A text encoder whose largest change of a weight is not above this counts as unchanged and is left out. 0 always
+    takes it."""
 
     clamp_quantile: Annotated[float, Gt(0), Le(1), Ui(step=0.01)] = 0.99
-    """Numbers of the network beyond this share of all of a module's are cut to it, which tames outliers. 1 cuts nothing."""
+    """Numbers of the network beyond this share of all of a module's are cut to it, which tames outliers. 1 cuts
+    nothing."""
 
     save_precision: Annotated[Precision | None, Ui()] = None
     """What numbers are saved as. Empty: as the tuned model holds them."""
@@ -208,7 +217,8 @@ class ExtractDyloraSettings(Group):
     """A network that was trained as DyLoRA, so that each part of its ranks works by itself."""
 
     unit: Annotated[int, Ge(1), Ui(basic=True)] = 4
-    """The step between the ranks of the files, as in the training: a network of rank 16 and a unit of 4 gives 4, 8, 12 and 16."""
+    """The step between the ranks of the files, as in the training: a network of rank 16 and a unit of 4 gives 4, 8, 12
+    and 16."""
 
     save_to: Annotated[str, Ui(kind="file", basic=True)] = ""
     """What the files are called (.safetensors). Each gets its rank: name-0004.safetensors."""

@@ -80,10 +80,14 @@ def _optimizer(text: str) -> dict[str, object]:
         return {}
     path, arguments = match[1], match[2] or ""
     name = path.rpartition(".")[2]
-    known = path.startswith(("torch.", "bitsandbytes.", "transformers.", "lion_pytorch.", "prodigyopt.", "dadaptation."))
+    known = path.startswith(
+        ("torch.", "bitsandbytes.", "transformers.", "lion_pytorch.", "prodigyopt.", "dadaptation.")
+    )
     found: dict[str, object] = {"optimizer_type": name if known else path}
     if arguments:
-        found["optimizer_args"] = [part.strip() for part in re.split(r",\s*(?![^()\[\]]*[)\]])", arguments) if part.strip()]
+        found["optimizer_args"] = [
+            part.strip() for part in re.split(r",\s*(?![^()\[\]]*[)\]])", arguments) if part.strip()
+        ]
     return found
 
 
@@ -102,9 +106,13 @@ def _network(metadata: Mapping[str, str], flat: dict[str, object]) -> list[Probl
     except ValueError:
         return [Notice("network_args", "The file's record of them can't be read; set them again.")]
     if arguments:
-        flat["network_args"] = [f"{key}={value}" for key, value in arguments.items() if value is not None and value != "Dynamic"]
+        flat["network_args"] = [
+            f"{key}={value}" for key, value in arguments.items() if value is not None and value != "Dynamic"
+        ]
     dynamic = "Dynamic" in (metadata.get("ss_network_dim"), metadata.get("ss_network_alpha"))
-    return [Notice("network_dim", "Ranks or alphas differ between modules of the file; set them anew.")] if dynamic else []
+    return (
+        [Notice("network_dim", "Ranks or alphas differ between modules of the file; set them anew.")] if dynamic else []
+    )
 
 
 def _what_is_missing(metadata: Mapping[str, str]) -> list[Problem]:
@@ -136,6 +144,11 @@ def _checked(flat: dict[str, object], problems: list[Problem]) -> tuple[dict[str
     """Without what can't be set here, each with a notice, and without what is as it is anyway."""
     for problem in load.from_flat(flat, strict=False).errors:
         if problem.key in flat:
-            problems.append(Notice(problem.key, f"It was {flat.pop(problem.key)!r} in the training, which can't be set here: {problem.message}"))
+            problems.append(
+                Notice(
+                    problem.key,
+                    f"It was {flat.pop(problem.key)!r} in the training, which can't be set here: {problem.message}",
+                )
+            )
     defaults = {key: parameter.default for key, parameter in load.parameters().items()}
     return {key: value for key, value in flat.items() if load.plain(defaults.get(key)) != value}, problems

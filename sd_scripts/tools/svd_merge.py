@@ -32,7 +32,8 @@ def run(settings: SvdMergeSettings, say: Say) -> None:
     dtype = saved_dtype(settings.save_precision, networks[0].dtype)
     save(save_to, modules, dtype, of_merge(networks, modules, save_to, settings.no_metadata))
     say(
-        f"Saved {save_to}: {len(modules)} modules; kept of the change (Frobenius norm): {min(kept):.1%} to {max(kept):.1%}."
+        f"Saved {save_to}: {len(modules)} modules; kept of the change (Frobenius norm): {min(kept):.1%} to "
+        f"{max(kept):.1%}."
     )
 
 

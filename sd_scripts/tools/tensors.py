@@ -1,7 +1,7 @@
 """Files of tensors, read and written one tensor at a time, so that no model has to fit into memory.
 
-The safetensors format: the header's length as 8 bytes, little-endian; the header as JSON (name -> dtype, shape, offsets into
-what follows; `__metadata__`); then the tensors' bytes without gaps.
+The safetensors format: the header's length as 8 bytes, little-endian; the header as JSON (name -> dtype, shape, offsets
+into what follows; `__metadata__`); then the tensors' bytes without gaps.
 """
 
 from __future__ import annotations
@@ -76,7 +76,8 @@ class TensorFile:
         for name, entry in header.items():
             if entry["dtype"] not in DTYPES:
                 raise UserError(
-                    f"{self.path} holds numbers of the kind {entry['dtype']}, which can't be read here; get it in fp16 or bf16."
+                    f"{self.path} holds numbers of the kind {entry['dtype']}, which can't be read here; get it in "
+                    "fp16 or bf16."
                 )
             begin, end = entry["data_offsets"]
             self._places[name] = (start + begin, end - begin)

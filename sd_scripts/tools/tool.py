@@ -21,9 +21,11 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Tool:
-    """settings: what can be set. function: `module:name`, called with the settings and `say`, which takes lines of text.
+    """settings: what can be set. function: `module:name`, called with the settings and `say`, which takes lines of
+    text.
 
-    help: what the tool does, in a sentence or two. positional: settings that the command line also takes without a flag.
+    help: what the tool does, in a sentence or two. positional: settings that the command line also takes without a
+    flag.
     idle: flags that people know from elsewhere and that have no effect here -> why, which is said when one is given.
     """
 

@@ -28,12 +28,16 @@ def test_there_and_back_is_the_same_network(make_lora: MakeLora, tmp_path: Path)
     run("convert_lora", "--model", one, "--layout", "diffusers", "--save_to", there)
     run("convert_lora", "--model", there, "--layout", "kohya", "--save_to", back)
     assert_same(dense(back), dense(one))
-    assert {key: value.shape for key, value in load_file(one).items()} == {key: value.shape for key, value in load_file(back).items()}
+    assert {key: value.shape for key, value in load_file(one).items()} == {
+        key: value.shape for key, value in load_file(back).items()
+    }
 
 
 def test_the_names_are_those_that_diffusers_writes(make_lora: MakeLora, tmp_path: Path) -> None:
     run("convert_lora", "--model", make_lora("a"), "--save_to", tmp_path / "out.safetensors")
-    assert {key.removesuffix(".lora_A.weight") for key in load_file(tmp_path / "out.safetensors") if "lora_A" in key} == {
+    assert {
+        key.removesuffix(".lora_A.weight") for key in load_file(tmp_path / "out.safetensors") if "lora_A" in key
+    } == {
         "unet.down_blocks.0.attentions.0.proj_in",
         "unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q",
         "unet.mid_block.attentions.0.transformer_blocks.0.ff.net.0.proj",
@@ -59,14 +63,19 @@ def test_every_name_of_the_reference_goes_there_and_back() -> None:
 def test_contents_are_shown(make_lora: MakeLora) -> None:
     one = make_lora("a", rank=4, alpha=2, metadata={"ss_steps": "300", "ss_tag_frequency": '{"10_x": {"cat": 3}}'})
     said = "\n".join(run("inspect_lora", one))
-    for wanted in ("Kind: Lora (5 modules)", "U-Net: 4 modules, rank 4, alpha 2", "Text encoder: 1 modules, rank 4, alpha 2",
-                   "block  1 (IN01): 2 modules, rank 4", "block 12 (MID): 1 modules", "block 18 (OUT05): 1 modules", "steps: 300",
+    for wanted in ("Kind: Lora (5 modules)", "U-Net: 4 modules, rank 4, alpha 2", "Text encoder: 1 modules, rank 4, "
+                                                                                  "alpha 2",
+                   "block  1 (IN01): 2 modules, rank 4", "block 12 (MID): 1 modules", "block 18 (OUT05): 1 "
+                                                                                      "modules", "steps: 300",
                    "most frequent tags: cat (3)", "SHA-256"):  # fmt: skip
         assert wanted in said
 
 
 def test_a_sound_file_passes_the_check(make_lora: MakeLora) -> None:
-    assert run("check_lora_weights", make_lora("a"))[-1] == "5 modules, 0 without effect, 0 tensors with numbers that are not finite."
+    assert (
+        run("check_lora_weights", make_lora("a"))[-1]
+        == "5 modules, 0 without effect, 0 tensors with numbers that are not finite."
+    )
 
 
 def test_what_changes_nothing_is_told(make_lora: MakeLora) -> None:
@@ -90,7 +99,8 @@ def test_numbers_that_are_not_finite_fail_the_check(make_lora: MakeLora) -> None
 
 METADATA = {
     "ss_learning_rate": "0.0002", "ss_unet_lr": "None", "ss_network_dim": "16", "ss_network_alpha": "8.0", "ss_v2": "False",
-    "ss_base_model_version": "sd_v2_v", "ss_network_module": "networks.lora", "ss_network_args": '{"conv_dim": "4"}', "ss_seed": "7",
+    "ss_base_model_version": "sd_v2_v", "ss_network_module": "networks.lora", "ss_network_args": '{"conv_dim": '
+                                                                                                 '"4"}', "ss_seed": "7",
     "ss_optimizer": "torch.optim.adamw.AdamW(weight_decay=0.05,betas=(0.9, 0.99))", "ss_batch_size_per_device": "3",
     "ss_resolution": "(512, 768)", "ss_max_train_steps": "900", "ss_gradient_checkpointing": "True", "ss_output_name": "cat",
     "ss_sd_model_name": "base.safetensors", "ss_dataset_dirs": '{"10_cat": {"n_repeats": 10, "img_count": 4}}',

@@ -190,5 +190,6 @@ def test_models_of_different_shapes_are_refused(original_file: Path, tmp_path: P
         )
     assert str(error.value) == (
         f"model_tuned: {tmp_path / 'other.safetensors'} was not tuned from {original_file}: "
-        "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q is 8 x 9 there, and 8 x 8 in the original."
+        "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q is 8 x 9 there, and 8 x 8 in the "
+        "original."
     )

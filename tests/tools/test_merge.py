@@ -177,7 +177,8 @@ def test_networks_for_other_layers_are_refused(make_lora: MakeLora, tmp_path: Pa
     with pytest.raises(UserError) as error:
         run("merge_lora", "--models", one, other, "--save_to", tmp_path / "out.safetensors")
     assert str(error.value) == (
-        f"models: lora_te_text_model_encoder_layers_1_mlp_fc1 is for a weight of 32 x 16 in {one} and of 64 x 16 in {other}; "
+        f"models: lora_te_text_model_encoder_layers_1_mlp_fc1 is for a weight of 32 x 16 in {one} and of 64 x 16 in "
+        f"{other}; "
         "merge networks for the same kind of model."
     )
     assert not (tmp_path / "out.safetensors").exists()
@@ -198,14 +199,21 @@ def test_networks_for_other_families_are_refused(make_lora: MakeLora, tmp_path: 
 
 SENTENCES = {
     "nothing": ([], "models: It is empty; name one LoRA file or more."),
-    "no file": (["--models", "/nowhere.safetensors", "--save_to", "o.safetensors"], "models: There is no file /nowhere.safetensors; check its spelling."),
+    "no file": (["--models", "/nowhere.safetensors", "--save_to", "o.safetensors"], "models: There is no file "
+                                                                                    "/nowhere.safetensors; check its "
+                                                                                    "spelling."),
     "no target": (["--models", "a"], "save_to: It is empty; name the file to write, ending in .safetensors."),
-    "pickle": (["--models", "a", "--save_to", "o.pt"], "save_to: o.pt does not end in .safetensors, the only format that is written; add that ending."),
-    "ratios": (["--models", "a", "b", "--ratios", "1", "--save_to", "o.safetensors"], "ratios: It has 1 numbers for 2 models; give one for each, or none."),
+    "pickle": (["--models", "a", "--save_to", "o.pt"], "save_to: o.pt does not end in .safetensors, the only format "
+                                                       "that is written; add that ending."),
+    "ratios": (["--models", "a", "b", "--ratios", "1", "--save_to", "o.safetensors"], "ratios: It has 1 numbers for "
+                                                                                      "2 models; give one for each, "
+                                                                                      "or none."),
     "no number": (["--models", "a", "--ratios", "x", "--save_to", "o.safetensors"], "ratios: 'x' is not a list."),
     "typo": (["--model", "a"], "--model: There is no such flag. Did you mean models?"),
     "stray": (["a"], "'a' belongs to no flag; give every value after the flag it is for."),
-    "precision": (["--models", "a", "--save_to", "o.safetensors", "--save_precision", "fp8"], "save_precision: 'fp8' is not one of float, fp16, bf16."),
+    "precision": (["--models", "a", "--save_to", "o.safetensors", "--save_precision", "fp8"], "save_precision: 'fp8' "
+                                                                                              "is not one of float, "
+                                                                                              "fp16, bf16."),
 }  # fmt: skip
 
 
@@ -242,7 +250,8 @@ def test_another_kind_of_network_needs_singular_values(tmp_path: Path) -> None:
     with pytest.raises(UserError) as error:
         run("merge_lora", "--models", file, "--save_to", tmp_path / "out.safetensors")
     assert str(error.value) == (
-        f"{file}: lora_unet_mid_block_attentions_0_proj_in is not a LoRA but holds hada_w1_a, hada_w1_b, hada_w2_a, hada_w2_b; "
+        f"{file}: lora_unet_mid_block_attentions_0_proj_in is not a LoRA but holds hada_w1_a, hada_w1_b, hada_w2_a, "
+        "hada_w2_b; "
         "merge it with svd_merge_lora first."
     )
 

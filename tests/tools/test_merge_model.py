@@ -199,8 +199,8 @@ def test_modules_that_the_model_does_not_have_are_told(original_file: Path, tmp_
         tmp_path / "o.safetensors",
     )
     assert (
-        said[0]
-        == "Note: a.safetensors has 1 modules that the model does not have, such as lora_unet_down_blocks_9_attentions_0_proj_in."
+        said[0] == "Note: a.safetensors has 1 modules that the model does not have, such as "
+        "lora_unet_down_blocks_9_attentions_0_proj_in."
     )
 
 
@@ -220,15 +220,19 @@ def test_a_network_of_other_shapes_is_refused_and_nothing_is_written(
     with pytest.raises(UserError) as error:
         run("merge_lora", "--sd_model", original_file, "--models", one, "--save_to", tmp_path / "out.safetensors")
     assert str(error.value) == (
-        f"models: {one} is for another model: lora_unet_down_blocks_0_attentions_0_proj_in is for a weight of 8 x 12 there "
+        f"models: {one} is for another model: lora_unet_down_blocks_0_attentions_0_proj_in is for a weight of 8 x 12 "
+        "there "
         "and of 8 x 8 x 1 x 1 in the model."
     )
     assert [file.name for file in tmp_path.iterdir()] == ["a.safetensors"]
 
 
 SENTENCES = {
-    "no model": ("nowhere.safetensors", "out.safetensors", "sd_model: There is no file or folder nowhere.safetensors; check its spelling, or give a Hugging Face ID like owner/name."),
-    "ckpt": (None, "out.ckpt", "save_to: out.ckpt does not end in .safetensors, the only format that models are written in; add that ending."),
+    "no model": ("nowhere.safetensors", "out.safetensors", "sd_model: There is no file or folder "
+                                                           "nowhere.safetensors; check its spelling, or give a "
+                                                           "Hugging Face ID like owner/name."),
+    "ckpt": (None, "out.ckpt", "save_to: out.ckpt does not end in .safetensors, the only format that models are "
+                               "written in; add that ending."),
 }  # fmt: skip
 
 

@@ -126,8 +126,10 @@ def test_a_module_that_changes_nothing_gets_rank_1(tmp_path: Path) -> None:
 SENTENCES = {
     "rank 0": (["--new_rank", "0"], "new_rank: '0' is out of range; it must be at least 1."),
     "no param": (["--dynamic_method", "sv_fro"], "dynamic_param: sv_fro needs it; give 0.9, for example."),
-    "ratio below 2": (["--dynamic_method", "sv_ratio", "--dynamic_param", "1"], "dynamic_param: 1 is out of range; for sv_ratio it must be at least 2."),
-    "share above 1": (["--dynamic_method", "sv_fro", "--dynamic_param", "2"], "dynamic_param: 2 is out of range; for sv_fro it is a share, so at most 1."),
+    "ratio below 2": (["--dynamic_method", "sv_ratio", "--dynamic_param", "1"], "dynamic_param: 1 is out of range; "
+                                                                                "for sv_ratio it must be at least 2."),
+    "share above 1": (["--dynamic_method", "sv_fro", "--dynamic_param", "2"], "dynamic_param: 2 is out of range; for "
+                                                                              "sv_fro it is a share, so at most 1."),
     "no device": (["--device", "warp"], "device: There is no device warp here; use cpu."),
 }  # fmt: skip
 

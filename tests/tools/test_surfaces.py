@@ -47,7 +47,10 @@ def test_a_command_ends_with_0_or_with_2_and_a_sentence(make_lora: MakeLora) -> 
         0, "5 modules, 0 without effect, 0 tensors with numbers that are not finite."
     )  # fmt: skip
     bad = subprocess.run([*script, "nowhere.safetensors"], capture_output=True, text=True, check=False)
-    assert (bad.returncode, bad.stderr) == (2, "Error: file: There is no file nowhere.safetensors; check its spelling.\n")
+    assert (bad.returncode, bad.stderr) == (
+        2,
+        "Error: file: There is no file nowhere.safetensors; check its spelling.\n",
+    )
 
 
 @EVERY
@@ -65,7 +68,13 @@ def test_the_page_runs_the_tool_and_shows_what_it_says(make_lora: MakeLora, tmp_
 
     page = ToolPage(TOOLS["resize_lora"])
     out = tmp_path / "out with blanks.safetensors"
-    shown = {"model": str(make_lora("a")), "save_to": str(out), "new_rank": "2", "dynamic_method": "not set", "verbose": True}
+    shown = {
+        "model": str(make_lora("a")),
+        "save_to": str(out),
+        "new_rank": "2",
+        "dynamic_method": "not set",
+        "verbose": True,
+    }
     values = [shown.get(p.key, "" if p.kind != "bool" else False) for p in page.parameters]
     said = list(page.run(*values))
     assert said[0][0] == "Working ..."
