@@ -12,6 +12,7 @@ import sys
 import time
 import traceback
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 
 from .config import cli, toml
@@ -31,7 +32,8 @@ def main(argv: Sequence[str] | None = None, fixed: Mapping[str, object] | None =
         config = cli.parse(argv, fixed)
         run = open_run(config)
     except UserError as error:
-        _tell(error, _asked_for(argv, fixed))
+        with closing(_asked_for(argv, fixed)) as events:
+            _tell(error, events)
         return REFUSED
     if config.launch.spans_processes and not launch.is_launched():
         return launch.launch(config, run)

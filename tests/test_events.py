@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,9 @@ def run(tmp_path: Path) -> RunFolder:
 
 
 def test_what_is_written_is_read_with_its_time(run: RunFolder) -> None:
-    events = Events(run)
-    events.state("loading", "Loading a model")
-    events.write("step", step=1, epoch=1, loss=0.5, average_loss=0.5, lr={"unet": 1e-4})
+    with closing(Events(run)) as events:
+        events.state("loading", "Loading a model")
+        events.write("step", step=1, epoch=1, loss=0.5, average_loss=0.5, lr={"unet": 1e-4})
     (state, step), offset = run.read()
     assert (state["kind"], state["state"], state["message"]) == ("state", "loading", "Loading a model")
     assert step["loss"] == 0.5 and abs(step["time"] - time.time()) < 60
@@ -34,7 +35,8 @@ def test_half_a_line_is_left_for_later(run: RunFolder) -> None:
 
 def test_a_killed_runs_half_line_does_not_swallow_the_next_event(run: RunFolder) -> None:
     run.events.write_bytes(b'{"kind": "st')
-    Events(run).state("starting")
+    with closing(Events(run)) as events:
+        events.state("starting")
     assert [event["kind"] for event in run.read()[0]] == ["state"]
 
 
@@ -45,6 +47,7 @@ def test_events_of_many_threads_stay_whole_lines(run: RunFolder) -> None:
         thread.start()
     for thread in threads:
         thread.join()
+    events.close()
     assert len(run.read()[0]) == 400
 
 
