@@ -126,6 +126,8 @@ class RunReader:
         self.progress = {key: event.get(key) for key in ("what", "done", "total")}
 
     def _on_step(self, event: Event) -> None:
+        if self.state in PAUSES:  # a step says that the pause is over, whether or not that was said
+            self._on_state({"state": "training"})
         self.step, self.epoch = int(event["step"]), int(event.get("epoch") or 0)
         loss = event.get("loss")
         self.loss = event.get("average_loss", loss)

@@ -125,6 +125,12 @@ def test_pace_and_time_left_leave_out_what_samples_took(store: RunStore, write_r
     assert reader.seconds_left == pytest.approx(30.0)
 
 
+def test_a_step_ends_a_pause_that_nobody_ended(store: RunStore, write_run: WriteRun) -> None:
+    run = write_run(step(1), {"kind": "state", "state": "sampling", "message": "Drawing sample 1 of 2"}, step(2))
+    reader = read(store, run)
+    assert (reader.state, reader.message) == ("training", "")
+
+
 # States
 
 
