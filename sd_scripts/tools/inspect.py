@@ -17,9 +17,11 @@ from .tensors import TensorFile
 from .tool import Say
 
 TRAINING = (
-    "ss_output_name", "ss_sd_model_name", "ss_base_model_version", "ss_network_module", "ss_network_dim", "ss_network_alpha",
+    "ss_output_name", "ss_sd_model_name", "ss_base_model_version", "ss_network_module", "ss_network_dim",
+    "ss_network_alpha",
     "ss_network_args", "ss_steps", "ss_epoch", "ss_learning_rate", "ss_unet_lr", "ss_text_encoder_lr", "ss_optimizer",
-    "ss_lr_scheduler", "ss_batch_size_per_device", "ss_resolution", "ss_num_train_images", "ss_seed", "ss_mixed_precision",
+    "ss_lr_scheduler", "ss_batch_size_per_device", "ss_resolution", "ss_num_train_images", "ss_seed",
+    "ss_mixed_precision",
     "ss_training_comment",
 )  # fmt: skip
 """The fields that most people look for, in the order in which they are shown."""

@@ -67,7 +67,8 @@ def _metadata(settings: ResizeSettings, network: Network, modules: dict[str, Fac
     sizes = of_sizes(modules)
     if settings.dynamic_method:
         sizes |= {"ss_network_dim": DYNAMIC, "ss_network_alpha": DYNAMIC}
-        told = f"resized from rank {was} by {settings.dynamic_method} {settings.dynamic_param:g}, at most rank {settings.new_rank}"
+        limit = f"at most rank {settings.new_rank}"
+        told = f"resized from rank {was} by {settings.dynamic_method} {settings.dynamic_param:g}, {limit}"
     else:
         told = f"resized from rank {was} to {settings.new_rank}"
     return {**metadata, **sizes, "ss_training_comment": f"{told}; {comment}"}

@@ -43,7 +43,8 @@ MakeLora = Callable[..., Path]
 @pytest.fixture
 def make_lora(tmp_path: Path) -> MakeLora:
     def make(
-        name: str = "a", *, rank: int = 4, alpha: float | None = 2, seed: int = 0, layers: Mapping[str, tuple[int, ...]] = LAYERS,
+        name: str = "a", *, rank: int = 4, alpha: float | None = 2, seed: int = 0, layers: Mapping[str, tuple[int,
+        ...]] = LAYERS,
         dtype: torch.dtype = torch.float32, metadata: Mapping[str, str] | None = None,
     ) -> Path:  # fmt: skip
         path = tmp_path / f"{name}.safetensors"

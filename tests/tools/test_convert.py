@@ -98,11 +98,13 @@ def test_numbers_that_are_not_finite_fail_the_check(make_lora: MakeLora) -> None
 
 
 METADATA = {
-    "ss_learning_rate": "0.0002", "ss_unet_lr": "None", "ss_network_dim": "16", "ss_network_alpha": "8.0", "ss_v2": "False",
+    "ss_learning_rate": "0.0002", "ss_unet_lr": "None", "ss_network_dim": "16", "ss_network_alpha": "8.0",
+    "ss_v2": "False",
     "ss_base_model_version": "sd_v2_v", "ss_network_module": "networks.lora", "ss_network_args": '{"conv_dim": '
                                                                                                  '"4"}', "ss_seed": "7",
     "ss_optimizer": "torch.optim.adamw.AdamW(weight_decay=0.05,betas=(0.9, 0.99))", "ss_batch_size_per_device": "3",
-    "ss_resolution": "(512, 768)", "ss_max_train_steps": "900", "ss_gradient_checkpointing": "True", "ss_output_name": "cat",
+    "ss_resolution": "(512, 768)", "ss_max_train_steps": "900", "ss_gradient_checkpointing": "True",
+    "ss_output_name": "cat",
     "ss_sd_model_name": "base.safetensors", "ss_dataset_dirs": '{"10_cat": {"n_repeats": 10, "img_count": 4}}',
 }  # fmt: skip
 
@@ -110,8 +112,10 @@ METADATA = {
 def test_a_file_s_training_becomes_settings_of_the_form() -> None:
     flat, notices = from_metadata(METADATA)
     wanted = {
-        "learning_rate": 0.0002, "network_dim": 16, "network_alpha": 8.0, "v2": True, "v_parameterization": True, "seed": 7,
-        "train_batch_size": 3, "resolution": "512,768", "max_train_steps": 900, "gradient_checkpointing": True, "output_name": "cat",
+        "learning_rate": 0.0002, "network_dim": 16, "network_alpha": 8.0, "v2": True, "v_parameterization": True,
+        "seed": 7,
+        "train_batch_size": 3, "resolution": "512,768", "max_train_steps": 900, "gradient_checkpointing": True,
+        "output_name": "cat",
         "network_args": ["conv_dim=4"], "optimizer_args": ["weight_decay=0.05", "betas=(0.9, 0.99)"],
     }  # fmt: skip
     assert {key: flat.get(key) for key in wanted} == wanted

@@ -96,7 +96,8 @@ def test_the_metadata_tells_ranks_base_and_origin(make_lora: MakeLora, tmp_path:
     run("merge_lora", "--models", one, other, "--save_to", tmp_path / "out.safetensors")
     found = metadata(tmp_path / "out.safetensors")
     wanted = {
-        "ss_v2": "True", "ss_base_model_version": "sd_v2_v", "ss_network_module": "networks.lora", "ss_network_dim": "6",
+        "ss_v2": "True", "ss_base_model_version": "sd_v2_v", "ss_network_module": "networks.lora",
+        "ss_network_dim": "6",
         "ss_network_alpha": "3.0", "ss_network_args": '{"conv_dim": "2", "conv_alpha": "1.0"}',
         "modelspec.merged_from": "a, b", "modelspec.title": "out", "modelspec.prediction_type": "v",
     }  # fmt: skip

@@ -22,7 +22,8 @@ ORIGINAL = {
         "model.diffusion_model.middle_block.1.transformer_blocks.0.ff.net.0.proj.weight",
     "lora_unet_up_blocks_1_attentions_2_transformer_blocks_0_attn2_to_k":
         "model.diffusion_model.output_blocks.5.1.transformer_blocks.0.attn2.to_k.weight",
-    "lora_te_text_model_encoder_layers_1_mlp_fc1": "cond_stage_model.transformer.text_model.encoder.layers.1.mlp.fc1.weight",
+    "lora_te_text_model_encoder_layers_1_mlp_fc1":
+        "cond_stage_model.transformer.text_model.encoder.layers.1.mlp.fc1.weight",
     "lora_unet_down_blocks_0_resnets_0_conv1": "model.diffusion_model.input_blocks.1.0.in_layers.2.weight",
 }  # fmt: skip
 """Where the layers lie in a file in the original layout; written by hand."""
@@ -264,3 +265,50 @@ def test_a_lora_is_no_model(make_lora: MakeLora, tmp_path: Path) -> None:
             "--save_to",
             tmp_path / "o.safetensors",
         )
+
+
+def kinds(name: str) -> dict[str, dict[str, torch.Tensor]]:
+    """Networks of other kinds than LoRA for a weight of 8 x 8."""
+    generator = torch.Generator().manual_seed(0)
+
+    def random(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, generator=generator)
+
+    hada = {"hada_w1_a": (8, 2), "hada_w1_b": (2, 8), "hada_w2_a": (8, 2), "hada_w2_b": (2, 8)}
+    loha = {key: random(*shape) for key, shape in hada.items()} | {"alpha": torch.tensor(1.0)}
+    lokr = {"lokr_w1": random(2, 2), "lokr_w2": random(4, 4), "alpha": torch.tensor(1.0)}
+    return {
+        "loha": {f"{name}.{key}": value for key, value in loha.items()},
+        "lokr": {f"{name}.{key}": value for key, value in lokr.items()},
+    }
+
+
+def other_delta(kind: str, tensors: dict[str, torch.Tensor], name: str) -> np.ndarray:
+    part = {key.removeprefix(f"{name}."): value.double().numpy() for key, value in tensors.items()}
+    if kind == "loha":
+        product = (part["hada_w1_a"] @ part["hada_w1_b"]) * (part["hada_w2_a"] @ part["hada_w2_b"])
+        return np.asarray(product * (1.0 / 2))
+    return np.asarray(np.kron(part["lokr_w1"], part["lokr_w2"]))
+
+
+@pytest.mark.parametrize("kind", ["loha", "lokr"])
+def test_other_kinds_of_networks_are_merged_too(original_file: Path, tmp_path: Path, kind: str) -> None:
+    name = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q"
+    tensors = kinds(name)[kind]
+    save_file(tensors, tmp_path / "a.safetensors")
+    out, small = tmp_path / "out.safetensors", tmp_path / "small.safetensors"
+    run(
+        "merge_lora",
+        "--sd_model",
+        original_file,
+        "--models",
+        tmp_path / "a.safetensors",
+        "--ratios",
+        0.5,
+        "--save_to",
+        out,
+    )
+    delta = other_delta(kind, tensors, name)
+    check(load_file(original_file), load_file(out), {name: 0.5 * delta}, ORIGINAL)
+    run("svd_merge_lora", "--models", tmp_path / "a.safetensors", "--new_rank", 8, "--save_to", small)
+    np.testing.assert_allclose(dense(small)[name], delta, atol=1e-5)

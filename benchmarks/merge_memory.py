@@ -1,0 +1,115 @@
+"""Peak memory and time of merging a LoRA into a model of SDXL's size: `python benchmarks/merge_memory.py FOLDER`
+
+Makes an fp16 file of 6.9 GB with SDXL's layers (sparse, so it takes next to no room), a LoRA of rank 32 for all of
+them, and merges the one into the other, which writes 6.9 GB. All of it is deleted again.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+from sd_scripts.tools.convert import DOTTED  # noqa: E402 - it is found only from the folder above
+
+RANK = 32
+FILE_BYTES = 6_900_000_000
+TRANSFORMERS = (
+    *((f"input_blocks_{n}_1", 640, 2) for n in (4, 5)), *((f"input_blocks_{n}_1", 1280, 10) for n in (7, 8)),
+    ("middle_block_1", 1280, 10), *((f"output_blocks_{n}_1", 1280, 10) for n in (0, 1, 2)),
+    *((f"output_blocks_{n}_1", 640, 2) for n in (3, 4, 5)),
+)  # fmt: skip
+"""SDXL's transformers: where, how wide, how many blocks."""
+OPENCLIP = {"mlp_fc1": "mlp.c_fc", "mlp_fc2": "mlp.c_proj", "self_attn_out_proj": "attn.out_proj"}
+
+
+def layers() -> dict[str, tuple[int, ...]]:
+    """Name of a module for SDXL -> the shape of its weight: every layer that a LoRA reaches."""
+    found: dict[str, tuple[int, ...]] = {}
+    for place, width, depth in TRANSFORMERS:
+        found |= {f"lora_unet_{place}_{end}": (width, width) for end in ("proj_in", "proj_out")}
+        for k in range(depth):
+            start = f"lora_unet_{place}_transformer_blocks_{k}"
+            for attention, inputs in (("attn1", width), ("attn2", 2048)):
+                found |= {f"{start}_{attention}_to_{x}": (width, inputs) for x in "kv"}
+                found |= {f"{start}_{attention}_to_{x}": (width, width) for x in ("q", "out_0")}
+            found |= {f"{start}_ff_net_0_proj": (8 * width, width), f"{start}_ff_net_2": (width, 4 * width)}
+    for prefix, width, depth in (("lora_te1_", 768, 12), ("lora_te2_", 1280, 32)):
+        for i in range(depth):
+            start = f"{prefix}text_model_encoder_layers_{i}"
+            found |= {f"{start}_self_attn_{x}_proj": (width, width) for x in ("q", "k", "v", "out")}
+            found |= {f"{start}_mlp_fc1": (4 * width, width), f"{start}_mlp_fc2": (width, 4 * width)}
+    return found
+
+
+def tensor_name(name: str) -> str:
+    """In the original layout. The second text encoder's joined attention is left to `model_shapes`."""
+    if name.startswith("lora_unet_"):
+        return f"model.diffusion_model.{'.'.join(DOTTED.findall(name.removeprefix('lora_unet_')))}.weight"
+    if name.startswith("lora_te1_"):
+        return f"conditioner.embedders.0.transformer.{'.'.join(DOTTED.findall(name.removeprefix('lora_te1_')))}.weight"
+    block, _, rest = name.removeprefix("lora_te2_text_model_encoder_layers_").partition("_")
+    return f"conditioner.embedders.1.model.transformer.resblocks.{block}.{OPENCLIP.get(rest, 'attn.in_proj')}.weight"
+
+
+def model_shapes(shapes: dict[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+    found = {tensor_name(name): shape for name, shape in shapes.items()}
+    joined = [name for name in found if name.endswith("attn.in_proj.weight")]
+    for name in joined:
+        rows, columns = found.pop(name)
+        found[name.replace("in_proj.weight", "in_proj_weight")] = (3 * rows, columns)
+    found["model.diffusion_model.input_blocks.0.0.weight"] = (320, 4, 3, 3)
+    found["model.diffusion_model.out.2.weight"] = (4, 320, 3, 3)
+    for n, width in ((1, 320), (2, 320), (4, 640), (5, 640), (7, 1280), (8, 1280)):
+        found[f"model.diffusion_model.input_blocks.{n}.0.out_layers.3.weight"] = (width, width, 3, 3)
+    for n, width in ((3, 320), (6, 640)):
+        found[f"model.diffusion_model.input_blocks.{n}.0.op.weight"] = (width, width, 3, 3)
+    found |= {f"model.diffusion_model.input_blocks.{n}.1.norm.weight": (w,) for n, w in ((4, 640), (7, 1280))}
+    rest = FILE_BYTES // 2 - sum(torch.Size(shape).numel() for shape in found.values())
+    return found | {f"first_stage_model.rest.{i}": (rest // 20,) for i in range(20)}
+
+
+def write_sparse(path: Path, shapes: dict[str, tuple[int, ...]]) -> None:
+    header, offset = {}, 0
+    for name, shape in shapes.items():
+        end = offset + 2 * torch.Size(shape).numel()
+        header[name], offset = {"dtype": "F16", "shape": list(shape), "data_offsets": [offset, end]}, end
+    text = json.dumps(header).encode()
+    with path.open("wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        file.truncate(8 + len(text) + offset)
+
+
+def write_lora(path: Path, shapes: dict[str, tuple[int, ...]]) -> None:
+    tensors = {}
+    for name, (outputs, *inside) in shapes.items():
+        tensors[f"{name}.lora_down.weight"] = torch.randn(RANK, *inside).half()
+        tensors[f"{name}.lora_up.weight"] = torch.randn(outputs, RANK, *[1] * (len(inside) - 1)).half()
+    save_file(tensors, path)
+
+
+def main(parent: str) -> None:
+    with tempfile.TemporaryDirectory(dir=parent) as name:
+        folder, shapes = Path(name), layers()
+        write_sparse(folder / "model.safetensors", model_shapes(shapes))
+        write_lora(folder / "lora.safetensors", shapes)
+        words = ["--sd_model", "model.safetensors", "--models", "lora.safetensors", "--save_to", "out.safetensors"]
+        started = time.monotonic()
+        script = [sys.executable, str(ROOT / "sd_scripts" / "networks" / "merge_lora.py")]
+        subprocess.run([*script, *words], cwd=folder, check=True)
+        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6
+        print(f"{time.monotonic() - started:.0f} s, peak memory {peak:.2f} GB")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1] if len(sys.argv) > 1 else tempfile.gettempdir())
