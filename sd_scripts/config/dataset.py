@@ -165,6 +165,8 @@ class DatasetConfig(Group):
             yield Notice(
                 "dataset_repeats", "It has no effect without in_json; folders have their repeats in their names."
             )
+        if self.persistent_data_loader_workers and not self.max_data_loader_n_workers:
+            yield Notice("persistent_data_loader_workers", "It has no effect without max_data_loader_n_workers.")
         if self.dataset_config:
             for key in ("train_data_dir", "reg_data_dir", "in_json"):
                 if getattr(self, key):

@@ -56,8 +56,11 @@ class Buckets:
         ratios, buckets = self._by_ratio
         ratio = size[0] / size[1]
         right = min(bisect_left(ratios, ratio), len(ratios) - 1)
-        near = (buckets[max(right - 1, 0)], buckets[right])
-        return min(near, key=lambda bucket: (abs(bucket[0] / bucket[1] - ratio), bucket))
+        left = max(right - 1, 0)
+        below, above = ratio - ratios[left], ratios[right] - ratio
+        if abs(below) == abs(above):
+            return min(buckets[left], buckets[right])
+        return buckets[left] if abs(below) < abs(above) else buckets[right]
 
     @cached_property
     def _by_ratio(self) -> tuple[list[float], list[Size]]:

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from .. import draws
 from ..config.train_config import TrainConfig
+from ..errors import UserError
 from ..plan import Plan
 from . import captions, images
 from .buckets import conditioning_crop
@@ -108,17 +109,27 @@ class Batches:
         if not self._workers:
             yield from map(self._maker.make, places)
             return
-        yield from DataLoader(_Made(self._maker), batch_size=None, sampler=_Endless(places), num_workers=self._workers)
+        made = DataLoader(_Made(self._maker), batch_size=None, sampler=_Endless(places), num_workers=self._workers)
+        for batch in made:
+            if isinstance(batch, UserError):
+                raise batch
+            yield batch
 
 
-class _Made(Dataset[Batch]):
-    """The loader's view: a place is an index."""
+class _Made(Dataset[Any]):
+    """The loader's view: a place is an index.
+
+    A UserError is handed over as it is, because the loader would put a worker's traceback around its sentence.
+    """
 
     def __init__(self, maker: BatchMaker) -> None:
         self._maker = maker
 
-    def __getitem__(self, where: Where) -> Batch:
-        return self._maker.make(where)
+    def __getitem__(self, where: Where) -> Batch | UserError:
+        try:
+            return self._maker.make(where)
+        except UserError as error:
+            return error
 
 
 class _Endless(torch.utils.data.Sampler[Where]):

@@ -61,8 +61,8 @@ def gather(settings: DatasetSettings) -> tuple[PlannedDataset, list[Problem]]:
         work.problems.append(Notice("validation_split", message))
     work.problems += masks.problems()
     regularization = _matched(work)
-    records = (*work.training, *regularization)
-    return PlannedDataset(settings.config, settings.subsets, records, tuple(work.validation)), work.problems
+    images = (*work.training, *regularization)
+    return PlannedDataset(settings.config, settings.subsets, images, tuple(work.validation)), work.problems
 
 
 class _Fits:

@@ -45,8 +45,9 @@ class Index:
         self._changed = False
 
     def get(self, kind: str, name: str, stamp: Stamp) -> Any | None:
-        entry = self._known.get(kind, {}).get(name)
-        return entry[2] if entry is not None and entry[0] == stamp[0] and entry[1] == stamp[1] else None
+        facts = self._known.get(kind)
+        entry = facts.get(name) if facts else None
+        return entry[2] if entry is not None and (entry[0], entry[1]) == stamp else None
 
     def put(self, kind: str, name: str, stamp: Stamp, fact: Any) -> None:
         self._known.setdefault(kind, {})[name] = (*stamp, fact)

@@ -32,7 +32,7 @@ class FolderInfo:
 
     def get(self, name: str) -> tuple[Size, tuple[str, ...]] | None:
         """Size and captions of an image; also where the file was written with whole paths for names."""
-        entry = self._entries.get(name) or self._entries.get(str(self.file.parent / name))
+        entry: Any = self._entries.get(name) or self._entries.get(str(self.file.parent / name))
         try:
             width, height = entry["resolution"]
             return (int(width), int(height)), tuple(str(entry["caption"]).splitlines()) or ("",)

@@ -39,7 +39,7 @@ class SubsetKeys(Group):
     """How often each image is trained in an epoch. 0 leaves the subset out."""
 
     custom_attributes: dict[str, Any] = {}
-    """Further facts about the images. diff_output_preservation = true keeps what the model draws for them as it is."""
+    """Further facts about the images, which batches carry."""
 
     network_multiplier: float = 1.0
     """Known to sd-scripts, where no training reads it either."""
@@ -47,6 +47,10 @@ class SubsetKeys(Group):
     def relations(self) -> Iterator[Problem]:
         if self.network_multiplier != 1.0:
             yield Notice("network_multiplier", "No training reads it, so it has no effect.")
+        if self.custom_attributes:
+            yield Notice(
+                "custom_attributes", "Batches carry them, but no training acts on them, so they have no effect."
+            )
 
 
 @dataclass(frozen=True)

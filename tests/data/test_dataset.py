@@ -11,6 +11,7 @@ import torch
 
 from sd_scripts.data import dataset
 from sd_scripts.data.cache import World
+from sd_scripts.errors import UserError
 
 FIELDS = ("captions", "image_keys", "epoch", "position", "original_sizes_hw", "crop_top_lefts", "target_sizes_hw")
 DRAWN = {
@@ -158,6 +159,22 @@ class TestProcesses:
         one, two = (epoch_of(batches(World(rank, 2)), 0) for rank in range(2))
         assert [batch.position for batch in one] == list(range(0, 16, 2))
         assert [batch.position for batch in two] == list(range(1, 16, 2))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_broken_picture_is_named_in_one_sentence_even_from_a_worker(picture, config, workers):
+    from sd_scripts import plan
+
+    file = picture("1_x/a.png")
+    made = config(max_data_loader_n_workers=workers)
+    batches = dataset.build(made, plan.make(made))
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    with pytest.raises(UserError) as caught:
+        next(batches.after(0, 0))
+    assert str(caught.value) == (
+        f"The image {file} is broken or can't be read; replace it or take it out of the folder."
+    )
 
 
 def test_regularization_images_weigh_as_asked_for(picture, config, tmp_path):
