@@ -2,7 +2,8 @@
 (() => {
   const QUICK = 1000, SLOW = 4000
   const STATE_KINDS = { done: "good", stopped: "quiet", failed: "bad", lost: "bad" }
-  const root = () => (window.gradio_config?.root || "").replace(/\/$/, "")
+  // Only the path: behind a proxy the app may not know under which scheme and name it is seen.
+  const root = () => new URL(window.gradio_config?.root || "/", location.href).pathname.replace(/\/$/, "")
   const address = (path) => `${root()}/live/${path}`
 
   function make(tag, attributes = {}, ...children) {
