@@ -66,6 +66,7 @@ def build(parts: Parts) -> Trainer:
     schedule = schedules.create(optimizer.optimizer, config.optimizer, parts.plan.total_steps, parts.plan.warmup_steps)
     batches, held_out = _batches(parts, family)
     memory.compile_unet(config.precision, family.unet)
+    memory.allow_fp16_gradients(config.precision, parts.accelerator.scaler)
     method.facts = facts.of_training(config, parts.plan, optimizer.optimizer, parts.accelerator.num_processes)
     shape = Shape(
         parts.seed, batches.per_epoch, config.training.gradient_accumulation_steps, parts.accelerator.num_processes

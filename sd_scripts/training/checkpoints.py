@@ -116,6 +116,7 @@ class Checkpoints:
             self.uploader.wait()
 
     def _save(self, name: str, progress: Progress, with_state: bool) -> None:
+        self.log.flush()  # weights that have gone astray are not saved
         file = self.folder / (name + self.saving.extension)
         with self.rest():  # in all processes, whose weights must stay equal
             if self.writes:

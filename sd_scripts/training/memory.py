@@ -57,6 +57,18 @@ def compile_unet(precision: PrecisionConfig, unet: nn.Module) -> None:
     )
 
 
+def allow_fp16_gradients(precision: PrecisionConfig, scaler: Any) -> None:
+    """PyTorch's gradient scaler refuses fp16 gradients unless it is told for each call that they are meant."""
+    if not precision.full_fp16 or scaler is None:
+        return
+    unscale = scaler._unscale_grads_
+
+    def unscale_fp16_too(optimizer: Any, inverse: Any, found_infinite: Any, _: bool) -> Any:
+        return unscale(optimizer, inverse, found_infinite, True)
+
+    scaler._unscale_grads_ = unscale_fp16_too
+
+
 def offloading(precision: PrecisionConfig, device: torch.device) -> AbstractContextManager[Any]:
     """Where the forward pass keeps what the backward pass needs. Can be entered again and again."""
     if not precision.cpu_offload_checkpointing:
