@@ -34,7 +34,7 @@ FLAGS = (  # no sandbox, because CI runs as root; the others keep the browser fr
     "--disable-component-update",
     "--disable-sync",
 )
-PATIENCE_MS = 60_000  # a busy machine with two cores may need that long
+PATIENCE_MS = 120_000  # a busy machine with two cores may need that long
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 ARTEFACTS = ROOT / "tests" / "artefacts"
@@ -121,7 +121,7 @@ class App:
         return file
 
     def _wait(self) -> None:
-        deadline = time.monotonic() + PATIENCE_MS / 1000
+        deadline = time.monotonic() + 3 * PATIENCE_MS / 1000
         while time.monotonic() < deadline:
             assert self.process and self.process.poll() is None, self._printed()
             try:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 expect = pytest.importorskip("playwright.sync_api").expect
-PATIENCE = 90_000
+PATIENCE = 180_000
 SLOW_STEPS = 40
 
 
