@@ -70,7 +70,8 @@ class Trackers:
 def _more(config: TrainConfig) -> dict[str, Any]:
     more: dict[str, Any] = {}
     if "wandb" in config.logging.trackers:
-        more["wandb"] = {"name": config.logging.wandb_run_name or config.saving.stem}
+        place = config.logging.logging_dir or config.saving.output_dir
+        more["wandb"] = {"name": config.logging.wandb_run_name or config.saving.stem, "dir": place}
     if config.logging.log_tracker_config:
         for tracker, values in toml.read(Path(config.logging.log_tracker_config)).items():
             more[tracker] = {**more.get(tracker, {}), **values} if isinstance(values, dict) else values

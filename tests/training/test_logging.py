@@ -43,9 +43,23 @@ def test_wandb_gets_its_name_its_settings_and_no_secret() -> None:
     config = from_flat(
         {"log_with": "wandb", "wandb_run_name": "one", "wandb_api_key": "w_x", "log_config": True, "network_dim": 8}
     ).unwrap()
-    assert trackers._more(config) == {"wandb": {"name": "one"}}
+    assert trackers._more(config) == {"wandb": {"name": "one", "dir": "outputs"}}
     settings = trackers._settings(config)
     assert settings["network_dim"] == 8 and "wandb_api_key" not in settings
+
+
+def test_wandb_works_without_a_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("wandb", reason="wandb is not installed")
+    from accelerate import Accelerator
+
+    from sd_scripts.config.load import from_flat
+
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    config = from_flat({"log_with": "wandb", "logging_dir": str(tmp_path), "log_tracker_name": "cats"}).unwrap()
+    curves = trackers.Trackers(config, Accelerator(cpu=True, log_with=["wandb"], project_dir=tmp_path))
+    curves.log({"loss/current": 0.5}, 1)
+    curves.close()
+    assert list(tmp_path.glob("wandb/offline-run-*"))
 
 
 def test_the_data_set_is_written_as_the_trainer_sees_it(train: Any) -> None:
