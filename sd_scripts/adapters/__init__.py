@@ -2,18 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from torch import Tensor
 
 from ..config.network import NetworkConfig
 from ..errors import UserError
-from .base import AdapterModule, Size, Target
+from .adapter_set import AdapterSet, by_module, by_target
+from .base import AdapterModule, Target
 from .blocks import BlockSizes
+from .boft import Boft
+from .dylora import Dylora, LycorisDylora
+from .full import Full
+from .glora import Glora
+from .ia3 import IA3
+from .layers import is_norm, reaches
+from .locon import Locon
+from .loha import Loha
+from .lokr import Lokr
 from .lora import Lora
-from .adapter_set import AdapterSet, by_module
+from .lora_fa import LoraFA
+from .norm import Norm
+from .oft import DiagOft, Oft
 
-KINDS: dict[str, type[AdapterModule]] = {"lora": Lora}
+KINDS: dict[str, type[AdapterModule]] = {
+    "lora": Lora,
+    "lora_fa": LoraFA,
+    "dylora": Dylora,
+    "oft": Oft,
+    "locon": Locon,
+    "loha": Loha,
+    "lokr": Lokr,
+    "ia3": IA3,
+    "lycoris_dylora": LycorisDylora,
+    "glora": Glora,
+    "diag-oft": DiagOft,
+    "boft": Boft,
+    "full": Full,
+}
+"""As `NetworkConfig.kind` names them. What a file holds is looked for in this order."""
 
 
 def create(
@@ -29,27 +56,51 @@ def create(
     weights: tensors of an adapter file, whose ranks, alphas and choice of modules are taken over (`dim_from_weights`).
     """
     network = network.resolved()
-    kind = KINDS[network.kind or "lora"]
-    sizes = _sizes_in_file(kind, weights) if weights is not None else None
+    wanted = set(parts)
+    chosen = [target for target in targets if target.part in wanted]
+    made = _fresh(network, chosen, seed) if weights is None else _as_in_file(network, chosen, seed, weights)
+    return AdapterSet(dict(made), {target.name: target for target in targets}, network)
+
+
+Made = Iterator[tuple[str, AdapterModule]]
+
+
+def _fresh(network: NetworkConfig, targets: Iterable[Target], seed: int) -> Made:
     blocks = BlockSizes(network)
-    modules: dict[str, AdapterModule] = {}
     for target in targets:
-        size = blocks.size_of(target) if sizes is None else sizes.get(target.name)
-        if size is not None and target.part in set(parts):
-            modules[target.name] = kind.make(target, size, network, seed)
-    return AdapterSet(modules, {target.name: target for target in targets}, network)
+        size = blocks.size_of(target) if reaches(network, target) else None
+        if size is not None:
+            yield target.name, _kind_for(network, target).make(target, size, network, seed)
 
 
-def _sizes_in_file(kind: type[AdapterModule], weights: Mapping[str, Tensor]) -> dict[str, Size]:
-    return {name: kind.size_in_file(tensors) for name, tensors in by_module(weights).items()}
+def _as_in_file(network: NetworkConfig, targets: Iterable[Target], seed: int, weights: Mapping[str, Tensor]) -> Made:
+    modules = by_target(weights)
+    for target in targets:
+        tensors = modules.get(target.name)
+        if tensors is None:
+            continue
+        kind = _kind_for(network, target)
+        if not kind.is_of(kind.PREFIX + target.name.removeprefix("lora_"), tensors):
+            raise UserError(
+                f"network_weights: {target.name} in it is of another kind than {network.kind}; set the network type "
+                "that the file was trained as."
+            )
+        settings = kind.settings_in_file(tensors, target.module.weight.shape)  # type: ignore[union-attr, arg-type]
+        yield target.name, kind.make(target, kind.size_in_file(tensors), network.model_copy(update=settings), seed)
+
+
+def _kind_for(network: NetworkConfig, target: Target) -> type[AdapterModule]:
+    return Norm if is_norm(target.module) else KINDS[network.kind or "lora"]
 
 
 def kind_of(name: str, tensors: Mapping[str, Tensor]) -> type[AdapterModule]:
     """The kind that a module's tensors in a file are of. Raises UserError for one that is not known."""
-    for kind in KINDS.values():
-        if set(tensors) <= set(kind.FILE_KEYS) and kind.FILE_KEYS[0] in tensors:
+    for kind in (*KINDS.values(), Norm):
+        if kind.is_of(name, tensors):
             return kind
-    raise UserError(f"{name} has the tensors {', '.join(sorted(tensors))}, which are of no kind of network that can be read here.")
+    raise UserError(
+        f"{name} has the tensors {', '.join(sorted(tensors))}, which are of no kind of network that can be read here."
+    )
 
 
 def merge(weights: Mapping[str, Tensor], targets: Sequence[Target], multiplier: float) -> list[str]:
@@ -61,10 +112,18 @@ def merge(weights: Mapping[str, Tensor], targets: Sequence[Target], multiplier: 
     missing = []
     for name, tensors in by_module(weights).items():
         kind = kind_of(name, tensors)
-        if name in known:
-            weight = known[name].module.weight
-            delta = kind.delta_in_file(tensors).to(weight.device).reshape(weight.shape)
-            weight.data = (weight.data.float() + multiplier * delta).to(weight.dtype)
-        else:
+        target = known.get(f"lora_{name.removeprefix(kind.PREFIX)}")
+        if target is None:
             missing.append(name)
+            continue
+        weight = target.module.weight
+        _add(weight, kind.delta_in_file(tensors, weight.data.to("cpu")), multiplier)
+        bias = kind.bias_in_file(tensors)
+        if bias is not None:
+            _add(target.module.bias, bias, multiplier)
     return missing
+
+
+def _add(parameter: Tensor, change: Tensor, multiplier: float) -> None:
+    moved = parameter.data.float() + multiplier * change.to(parameter.device).float().reshape(parameter.shape)
+    parameter.data = moved.to(parameter.dtype)

@@ -15,7 +15,9 @@ from .blocks import rate_factors
 
 
 class AdapterSet:
-    def __init__(self, modules: Mapping[str, AdapterModule], targets: Mapping[str, Target], network: NetworkConfig) -> None:
+    def __init__(
+        self, modules: Mapping[str, AdapterModule], targets: Mapping[str, Target], network: NetworkConfig
+    ) -> None:
         self.modules = nn.ModuleDict(modules)
         self.targets = targets
         self.network = network
@@ -78,7 +80,11 @@ class AdapterSet:
 
     def training_state(self) -> dict[str, Tensor]:
         """What a saved state holds: as a file, but nothing that is trained is multiplied into another tensor."""
-        return {f"{name}.{key}": value for name, module in self.modules.items() for key, value in module.training_tensors().items()}
+        return {
+            f"{name}.{key}": value
+            for name, module in self.modules.items()
+            for key, value in module.training_tensors().items()
+        }
 
     @torch.no_grad()
     def load_training_state(self, tensors: Mapping[str, Tensor]) -> None:
@@ -90,7 +96,9 @@ class AdapterSet:
             try:
                 self.modules[name].load_training_tensors(own)
             except ValueError as error:
-                raise UserError(f"The saved state does not fit: {name} {error}; resume with the settings it was saved with.") from None
+                raise UserError(
+                    f"The saved state does not fit: {name} {error}; resume with the settings it was saved with."
+                ) from None
 
     @torch.no_grad()
     def load_state_dict(self, tensors: Mapping[str, Tensor], source: str = "the network file") -> list[str]:
@@ -100,12 +108,16 @@ class AdapterSet:
         """
         found = by_target(tensors)
         if not set(found) & set(self.modules):
-            raise UserError(f"{source} has no module that is trained here, so it is for another kind of model; choose a fitting one.")
+            raise UserError(
+                f"{source} has no module that is trained here, so it is for another kind of model; choose a fitting one."
+            )
         for name in sorted(set(found) & set(self.modules)):
             try:
                 self.modules[name].load_file_tensors(found[name])
             except ValueError as error:
-                raise UserError(f"{source} does not fit: {name} {error}; set the same ranks, or turn dim_from_weights on.") from None
+                raise UserError(
+                    f"{source} does not fit: {name} {error}; set the same ranks, or turn dim_from_weights on."
+                ) from None
         return sorted(set(found) - set(self.modules))
 
     def limit_norms(self, limit: float) -> dict[str, Tensor]:
@@ -115,7 +127,11 @@ class AdapterSet:
         """
         norms, ratios = zip(*(module.limit_norm(limit) for module in self.modules.values()), strict=True)
         after = torch.stack(norms)
-        return {"keys_scaled": (torch.stack(ratios) < 1).sum(), "average_key_norm": after.mean(), "max_key_norm": after.max()}
+        return {
+            "keys_scaled": (torch.stack(ratios) < 1).sum(),
+            "average_key_norm": after.mean(),
+            "max_key_norm": after.max(),
+        }
 
 
 def by_module(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:

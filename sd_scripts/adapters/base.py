@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
+import torch
 from torch import Tensor, nn
 
 from ..config.network import NetworkConfig
@@ -83,8 +84,8 @@ class AdapterModule(nn.Module):
         return None
 
     @classmethod
-    def settings_in_file(cls, tensors: Mapping[str, Tensor]) -> dict[str, object]:
-        """Settings of NetworkConfig that a module must have been made with, as its tensors tell."""
+    def settings_in_file(cls, tensors: Mapping[str, Tensor], shape: torch.Size) -> dict[str, object]:
+        """Settings of NetworkConfig that a module for a weight of this shape must have been made with, as its tensors tell."""
         return {}
 
     @classmethod

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -20,11 +20,12 @@ from .weight_adapter import WeightAdapter, as_weight, needed
 class FactoredAdapter(WeightAdapter):
     """D = alpha / r * s * P, where P is the kind's product of small matrices and s is 1, or trained from 0 (`use_scalar`).
 
-    A file holds no s: it is multiplied into the tensor FOLDED. Rank-stabilized scaling, alpha / sqrt(r) (Kalajdzievski 2023,
+    A file holds no s. Rank-stabilized scaling, alpha / sqrt(r) (Kalajdzievski 2023,
     arXiv:2312.03732), is written as an alpha that makes alpha / r the same number.
     """
 
-    FOLDED: str
+    FOLDED: ClassVar[tuple[str, ...]]
+    """What a trained scalar is multiplied into when it is saved."""
 
     alpha: Tensor
 
@@ -78,21 +79,18 @@ class FactoredAdapter(WeightAdapter):
         """The weight's shape as far as a file tells it; a convolution's kernel may be folded into its inputs."""
 
     @classmethod
-    def settings_in_file(cls, tensors: Mapping[str, Tensor]) -> dict[str, object]:
+    def settings_in_file(cls, tensors: Mapping[str, Tensor], shape: torch.Size) -> dict[str, object]:
         found: dict[str, object] = {"rs_lora": False, "dora_wd": "dora_scale" in tensors}
         if "dora_scale" in tensors:
-            rows = torch.empty(cls.shape_in_file(tensors)[:2], device="meta")
-            found["wd_on_output"] = is_on_output(tensors["dora_scale"], rows)
+            found["wd_on_output"] = is_on_output(tensors["dora_scale"], torch.empty(shape, device="meta"))
         return found
 
     def file_tensors(self) -> dict[str, Tensor]:
         found = super().file_tensors()
         scalar = found.pop("scalar", None)
-        return found if scalar is None else {key: value * scalar if key == self.folded else value for key, value in found.items()}
-
-    @property
-    def folded(self) -> str:
-        return self.FOLDED
+        if scalar is None:
+            return found
+        return {key: value * scalar if key in self.FOLDED else value for key, value in found.items()}
 
     def training_tensors(self) -> dict[str, Tensor]:
         return {key: self._to_file(key, value) for key, value in self.state_dict().items()}
@@ -107,13 +105,6 @@ class FactoredAdapter(WeightAdapter):
         self._take(self.state_dict(), tensors)
         self.scale = float(self.alpha) / self.rank
 
-    @torch.no_grad()
-    def limit_norm(self, limit: float) -> tuple[Tensor, Tensor]:
-        if self.scalar is None:
-            return super().limit_norm(limit)
-        norm, ratio = super().limit_norm(limit)
-        return norm, ratio
-
 
 def kernel(shape: torch.Size) -> tuple[int, ...]:
     """A convolution's kernel, () for a linear layer."""
@@ -127,11 +118,3 @@ def is_spatial(shape: torch.Size) -> bool:
 def tucker(core: Tensor, out: Tensor, into: Tensor) -> Tensor:
     """Core (r, r, k, k) with `out` (r, O) on its first axis and `into` (r, I) on its second -> (O, I, k, k)."""
     return torch.einsum("ij...,ip,jr->pr...", core, out, into)
-
-
-def first_values(adapter: Any, generator: torch.Generator, zero: str, draw: Any) -> None:
-    """Draws every matrix but `zero`, which is drawn too where a trained scalar stands for it."""
-    for key, parameter in adapter.named_parameters():
-        if key in ("scalar", "dora_scale") or (key == zero and adapter.scalar is None):
-            continue
-        draw(key, parameter, generator)

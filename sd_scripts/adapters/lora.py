@@ -1,7 +1,7 @@
 """LoRA (Hu et al. 2021, arXiv:2106.09685), also of convolutions (LoCon).
 
-h = W x + alpha / r * B A x, with A (r, I) drawn and B (O, r) zero at first. A 3x3 convolution has A as a 3x3 convolution to r
-channels and B as a 1x1 convolution. Files call A `lora_down` and B `lora_up`.
+h = W x + alpha / r * B A x, with A (r, I) drawn and B (O, r) zero at first. A 3x3 convolution has A as a 3x3
+convolution to r channels and B as a 1x1 convolution. Files call A `lora_down` and B `lora_up`.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Lora(AdapterModule):
         self.scale = float(self.alpha) / self.lora_down.weight.shape[0]
 
     def change(self, x: Tensor) -> Tensor | None:
-        if self.training and self.module_dropout and torch.rand(1).item() < self.module_dropout:  # on the CPU: no waiting for the GPU
+        if self.training and self._skips():
             return None
         if not torch.is_autocast_enabled(x.device.type):
             x = x.to(self.lora_down.weight.dtype)
@@ -68,14 +68,21 @@ class Lora(AdapterModule):
             inner = self._dropped(inner)
         return self.lora_up(inner) * self.scale
 
+    def _skips(self) -> bool:
+        """Drawn on the CPU, so that nothing waits for the GPU."""
+        return bool(self.module_dropout) and torch.rand(1).item() < self.module_dropout
+
     def _dropped(self, inner: Tensor) -> Tensor:
-        """Drops single values (network_dropout) and whole rank units of a sample (rank_dropout); what stays is scaled up for it."""
+        """Drops single values (network_dropout) and a sample's rank units (rank_dropout); what stays is scaled up."""
         if self.dropout:
             inner = F.dropout(inner, self.dropout)
         if self.rank_dropout:
-            mask_BR = torch.rand(inner.shape[0], self.lora_down.weight.shape[0], device=inner.device) > self.rank_dropout
             convolved = isinstance(self.lora_down, nn.Conv2d)
-            shape = (*mask_BR.shape, 1, 1) if convolved else (mask_BR.shape[0], *[1] * (inner.ndim - 2), mask_BR.shape[1])
+            ranks = inner.shape[1 if convolved else -1]
+            mask_BR = torch.rand(inner.shape[0], ranks, device=inner.device) > self.rank_dropout
+            shape = (
+                (*mask_BR.shape, 1, 1) if convolved else (mask_BR.shape[0], *[1] * (inner.ndim - 2), mask_BR.shape[1])
+            )
             inner = inner * mask_BR.reshape(shape) / (1 - self.rank_dropout)
         return inner
 
@@ -94,7 +101,9 @@ class Lora(AdapterModule):
 def _layers(layer: nn.Module, rank: int) -> tuple[nn.Module, nn.Module]:
     """A and B for a linear layer or a convolution. They stand on the CPU until the set is moved."""
     if isinstance(layer, nn.Conv2d):
-        down = nn.Conv2d(layer.in_channels, rank, layer.kernel_size, layer.stride, layer.padding, layer.dilation, bias=False)
+        down = nn.Conv2d(
+            layer.in_channels, rank, layer.kernel_size, layer.stride, layer.padding, layer.dilation, bias=False
+        )
         return down, nn.Conv2d(rank, layer.out_channels, 1, bias=False)
     if isinstance(layer, nn.Linear):
         return nn.Linear(layer.in_features, rank, bias=False), nn.Linear(rank, layer.out_features, bias=False)

@@ -2,23 +2,76 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, TypeAdapter, ValidationError
 
-from .schema import AppliesTo, Ge, Group, Gt, Le, Lt, Notice, Numbers, Problem, Ui, Words, parameters, split_numbers
+from . import network_checks
+from .block_weights import CURVES, DOWN, MID, UP, curve, numbers
+from .schema import (
+    Aliases,
+    AppliesTo,
+    Ge,
+    Group,
+    Gt,
+    Le,
+    Lt,
+    Notice,
+    Numbers,
+    Problem,
+    Ui,
+    Words,
+    parameters,
+    split_numbers,
+)
 
-KINDS = {"networks.lora": "lora"}
+__all__ = ["CURVES", "DOWN", "MID", "UP", "NetworkConfig", "curve", "numbers", "rates"]
+
+LYCORIS_MODULE = "lycoris.kohya"
+KINDS = {
+    "networks.lora": "lora",
+    "networks.lora_fa": "lora_fa",
+    "networks.dylora": "dylora",
+    "networks.oft": "oft",
+    "networks.loha": "loha",
+    "networks.lokr": "lokr",
+    LYCORIS_MODULE: "locon",
+}
 """What can stand in `network_module` -> the kind of adapter. A `sd_scripts.` before it means the same."""
 
-DOWN, MID, UP = 12, 1, 12
-"""How many blocks of a Stable Diffusion U-Net lie on its way down, in the middle and on its way up."""
+ALGORITHMS = {
+    "lora": "locon", "locon": "locon", "loha": "loha", "lokr": "lokr", "ia3": "ia3", "dylora": "lycoris_dylora",
+    "glora": "glora", "diag-oft": "diag-oft", "boft": "boft", "full": "full",
+}  # fmt: skip
+"""`algo` with lycoris.kohya -> the kind of adapter."""
 
-CURVES = ("sine", "cosine", "linear", "reverse_linear", "zeros")
-"""Names that stand for a list of block weights."""
+LYCORIS = tuple(dict.fromkeys(ALGORITHMS.values()))
+ALL_KINDS = tuple(dict.fromkeys((*KINDS.values(), *LYCORIS)))
+WITHOUT_RANK = ("ia3", "full")
+RANKED = tuple(kind for kind in ALL_KINDS if kind not in WITHOUT_RANK)
+WITH_ALPHA = tuple(kind for kind in RANKED if kind not in ("diag-oft", "boft"))
+FACTORED = ("locon", "loha", "lokr")
 
-LORA = AppliesTo(methods=("lora",), adapters=("lora",))
+Algorithm = Literal["lora", "locon", "loha", "lokr", "ia3", "dylora", "glora", "diag-oft", "boft", "full"]
+Preset = Literal[
+    "full", "full-lin", "attn-mlp", "attn-only", "unet-only", "unet-transformer-only", "unet-convblock-only", "ia3"
+]
+WITHOUT_CONVOLUTIONS = ("full-lin", "attn-mlp", "attn-only", "unet-transformer-only", "ia3")
+"""Presets that leave 3x3 convolutions alone."""
+
+SAME_RESULT = {"bypass_mode": "Weights are never overwritten here, so the result is the same with and without it."}
+"""Arguments that people copy from elsewhere and that change nothing here -> why."""
+
 ANY = AppliesTo(methods=("lora",))
+
+
+def of(*kinds: str) -> AppliesTo:
+    return AppliesTo(methods=("lora",), adapters=kinds)
+
+
+PLUS = of("lora", "dylora", "locon", "lycoris_dylora")
+CONVOLUTIONS = of(*(kind for kind in RANKED if kind != "oft"))
+CONVOLUTION_ALPHAS = of(*(kind for kind in WITH_ALPHA if kind not in ("oft", "dylora")))
 
 
 def _one_text(value: object) -> object:
@@ -28,37 +81,106 @@ def _one_text(value: object) -> object:
 
 Integers = Annotated[tuple[int, ...], BeforeValidator(split_numbers)]
 Weights = Annotated[str | None, BeforeValidator(_one_text)]
+Lowered = BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value)
 
 
 class NetworkConfig(Group):
     title: ClassVar[str] = "Network"
 
     network_module: Annotated[str, ANY, Ui(label="Network type", choices=tuple(KINDS), basic=True)] = "networks.lora"
-    """The kind of network that is trained beside the model. networks.lora is LoRA, and LoCon where conv_dim is set."""
+    """The kind of network that is trained beside the model. networks.lora is LoRA, and LoCon where conv_dim is set;
+    lycoris.kohya has many kinds, of which algo is one."""
 
-    network_dim: Annotated[int, Ge(1), ANY, Ui(label="Network rank", basic=True)] = 4
-    """Rank: how much a LoRA can hold. 4 to 32 for most things; more makes a larger file that also learns what it should not."""
+    algo: Annotated[Algorithm | None, Lowered, of(*LYCORIS), Ui(label="LyCORIS algorithm", basic=True)] = None
+    """What lycoris.kohya trains. loha and lokr hold more in as small a file; full trains whole weights. Empty: locon."""
 
-    network_alpha: Annotated[float, Gt(0), ANY, Ui(step=1, basic=True)] = 1.0
-    """What is learned is scaled by alpha / rank. Usual values are 1, half the rank, and the rank; smaller needs higher rates."""
+    preset: Annotated[Preset | None, of(*LYCORIS), Ui(label="LyCORIS preset")] = None
+    """Which layers are trained. Empty: full with lycoris.kohya, and with other network types the layers that LoRA has."""
 
-    conv_dim: Annotated[int | None, Ge(1), LORA, Ui(label="Convolution rank")] = None
-    """Also train the U-Net's 3x3 convolutions, with this rank (LoCon). 1 to 16. Empty: they are left alone."""
+    network_dim: Annotated[int, Ge(1), of(*RANKED), Ui(label="Network rank", basic=True)] = 4
+    """Rank: how much a network can hold. 4 to 32 for most things; more makes a larger file that also learns what it should
+    not. For OFT it is the number of blocks, for diag-oft and boft the largest size of a block."""
 
-    conv_alpha: Annotated[float, Gt(0), LORA, Ui(label="Convolution alpha", step=1)] = 1.0
-    """Alpha of the 3x3 convolutions. It counts only where conv_dim or conv_block_dims is set."""
+    network_alpha: Annotated[float, Gt(0), of(*WITH_ALPHA), Ui(step=1, basic=True)] = 1.0
+    """What is learned is scaled by alpha / rank. Usual values are 1, half the rank, and the rank; smaller needs higher rates.
+    For OFT it limits the rotation: 1 hardly does, 0.001 does."""
 
-    network_dropout: Annotated[float, Ge(0), Lt(1), ANY, Ui(step=0.05)] = 0.0
-    """Chance that one of a module's rank values is dropped for one place of the image. 0.1 to 0.5 against overfitting; 0 turns it off."""
+    conv_dim: Annotated[int | None, Ge(1), CONVOLUTIONS, Ui(label="Convolution rank")] = None
+    """Also train the U-Net's 3x3 convolutions, with this rank (LoCon). 1 to 16. Empty: they are left alone, but with a
+    LyCORIS preset they have the network's rank."""
 
-    rank_dropout: Annotated[float, Ge(0), Lt(1), LORA, Ui(step=0.05)] = 0.0
-    """Chance that a rank unit is dropped for a whole image. 0.1 to 0.3 is usual; 0 turns it off."""
+    conv_alpha: Annotated[float | None, Gt(0), CONVOLUTION_ALPHAS, Ui(label="Convolution alpha", step=1)] = None
+    """Alpha of the 3x3 convolutions, where they are trained. Empty: 1, and the network's alpha with a LyCORIS preset."""
 
-    module_dropout: Annotated[float, Ge(0), Lt(1), LORA, Ui(step=0.05)] = 0.0
+    network_dropout: Annotated[float, Ge(0), Lt(1), ANY, Ui(step=0.05), Aliases("dropout")] = 0.0
+    """Chance that one of a module's values is dropped for one place of the image: a rank value, or an output where there is
+    no rank. 0.1 to 0.5 against overfitting; 0 turns it off."""
+
+    rank_dropout: Annotated[float, Ge(0), Lt(1), ANY, Ui(step=0.05)] = 0.0
+    """Chance that a rank unit (an output, where there is no rank) is dropped for a whole image. 0.1 to 0.3 is usual; 0 turns
+    it off."""
+
+    rank_dropout_scale: Annotated[bool, of(*LYCORIS)] = False
+    """Scale up what rank_dropout leaves, as plain LoRA always does, so that the sum stays."""
+
+    module_dropout: Annotated[float, Ge(0), Lt(1), ANY, Ui(step=0.05)] = 0.0
     """Chance that a whole module is skipped for a batch. 0.1 to 0.3 is usual; 0 turns it off."""
 
-    scale_weight_norms: Annotated[float, Ge(0), LORA, Ui(step=0.1)] = 0.0
-    """After each step, shrink every module whose change of the weights is larger than this norm. 1 is usual; 0 turns it off."""
+    train_norm: Annotated[bool, of(*LYCORIS)] = False
+    """Also train the scales and shifts of the U-Net's normalizations, in the blocks that the preset reaches."""
+
+    use_tucker: Annotated[bool, of(*FACTORED), Ui(label="Tucker form"), Aliases("use_cp", "use_conv_cp")] = False
+    """Split 3x3 convolutions into three parts and not two: far smaller files, a little less reach."""
+
+    use_scalar: Annotated[bool, of(*FACTORED, "glora"), Ui(label="Trained scalar")] = False
+    """Start from nothing by a trained factor of 0, and not by a matrix of zeros. It is multiplied into the saved file."""
+
+    rs_lora: Annotated[bool, of(*FACTORED, "glora"), Ui(label="Rank-stabilized")] = False
+    """Scale by alpha / sqrt(rank) in place of alpha / rank, so that high ranks learn as fast as low ones."""
+
+    dora_wd: Annotated[bool, of(*FACTORED), Ui(label="DoRA")] = False
+    """Train the length of each row of a weight apart from its direction (DoRA). Slower; often learns more at low ranks."""
+
+    wd_on_output: Annotated[bool, of(*FACTORED), Ui(label="DoRA on outputs")] = True
+    """DoRA's lengths are those of a weight's rows, one for each output. Many programs that draw pictures read every file as
+    if it were off (a length for each input): turn it off for them."""
+
+    factor: Annotated[int, Ge(-1), of("lokr"), Ui(label="LoKr factor")] = -1
+    """LoKr splits each side of a weight into two numbers, the smaller one near this. 4 to 16 makes larger files that learn
+    more; -1 splits evenly, for the smallest file."""
+
+    decompose_both: Annotated[bool, of("lokr")] = False
+    """LoKr: write its small matrix as a product of two as well, where the rank is low enough for that to save something."""
+
+    full_matrix: Annotated[bool, of("lokr")] = False
+    """LoKr: keep its large matrix whole, without a rank. Alpha then has no effect."""
+
+    unbalanced_factorization: Annotated[bool, of("lokr")] = False
+    """LoKr: give the larger one of the output's two numbers to the small matrix."""
+
+    train_on_input: Annotated[bool, of("ia3"), Ui(label="Scale the inputs")] = False
+    """IA3: scale every layer's inputs and not its outputs. With the ia3 preset, second feed-forward layers always are."""
+
+    unit: Annotated[
+        int | None, Ge(1), of("dylora", "lycoris_dylora"), Ui(label="DyLoRA unit"), Aliases("block_size")
+    ] = None
+    """DyLoRA: how many ranks are trained together; the rank must be a multiple. Empty: 1 for networks.dylora, 4 for LyCORIS."""
+
+    constraint: Annotated[float, Ge(0), of("diag-oft", "boft"), Ui(step=0.001), Aliases("constrain")] = 0.0
+    """How far a rotation may go, times a layer's outputs. 0.0001 to 0.001 is usual; 0 sets no limit."""
+
+    rescaled: Annotated[bool, of("diag-oft", "boft")] = False
+    """Also train a factor for each output, which a rotation alone can't change."""
+
+    enable_all_linear: Annotated[bool, of("oft"), Ui(label="OFT on all linear layers")] = False
+    """OFT: train every layer of the transformer blocks, and not attention alone."""
+
+    enable_conv: Annotated[bool, of("oft"), Ui(label="OFT on convolutions")] = False
+    """OFT: train the residual blocks and their 3x3 convolutions too."""
+
+    scale_weight_norms: Annotated[float, Ge(0), ANY, Ui(step=0.1)] = 0.0
+    """After each step, shrink every module whose change of the weights (for OFT: whose blocks) is larger than this norm.
+    1 is usual; 0 turns it off."""
 
     network_train_unet_only: Annotated[bool, ANY, Ui(label="Train the U-Net only")] = False
     """Leave the text encoder as it is, and out of the file."""
@@ -78,70 +200,103 @@ class NetworkConfig(Group):
     base_weights_multiplier: Annotated[Numbers, ANY] = ()
     """The strength of each of base_weights, in their order. Empty: 1 for each."""
 
-    loraplus_lr_ratio: Annotated[float | None, Gt(0), LORA, Ui(label="LoRA+ ratio")] = None
+    loraplus_lr_ratio: Annotated[float | None, Gt(0), PLUS, Ui(label="LoRA+ ratio")] = None
     """Learn a LoRA's upper matrices this many times as fast as its lower ones (LoRA+). 4 to 16 is usual; empty turns it off."""
 
-    loraplus_unet_lr_ratio: Annotated[float | None, Gt(0), LORA, Ui(label="LoRA+ ratio of the U-Net")] = None
+    loraplus_unet_lr_ratio: Annotated[float | None, Gt(0), PLUS, Ui(label="LoRA+ ratio of the U-Net")] = None
     """The LoRA+ ratio for the U-Net alone. Empty: loraplus_lr_ratio."""
 
-    loraplus_text_encoder_lr_ratio: Annotated[float | None, Gt(0), LORA, Ui(label="LoRA+ ratio of the text encoder")] = None
+    loraplus_text_encoder_lr_ratio: Annotated[
+        float | None, Gt(0), PLUS, Ui(label="LoRA+ ratio of the text encoder")
+    ] = None
     """The LoRA+ ratio for the text encoder alone. Empty: loraplus_lr_ratio."""
 
-    down_lr_weight: Annotated[Weights, LORA, Ui(label="Rates of the down blocks")] = None
+    down_lr_weight: Annotated[Weights, ANY, Ui(label="Rates of the down blocks")] = None
     """Factors on the U-Net's rate for its 12 down blocks: 12 numbers, or sine, cosine, linear, reverse_linear or zeros,
     to which a number can be added (cosine+.25). A block with 0 gets no modules. Empty: 1 for each."""
 
-    mid_lr_weight: Annotated[Weights, LORA, Ui(label="Rate of the middle block")] = None
+    mid_lr_weight: Annotated[Weights, ANY, Ui(label="Rate of the middle block")] = None
     """The factor on the U-Net's rate for its middle block. 0 leaves it out; empty: 1."""
 
-    up_lr_weight: Annotated[Weights, LORA, Ui(label="Rates of the up blocks")] = None
+    up_lr_weight: Annotated[Weights, ANY, Ui(label="Rates of the up blocks")] = None
     """Factors on the U-Net's rate for its 12 up blocks, given as for the down blocks."""
 
-    block_lr_zero_threshold: Annotated[float, Ge(0), Le(1), LORA, Ui(step=0.05)] = 0.0
+    block_lr_zero_threshold: Annotated[float, Ge(0), Le(1), ANY, Ui(step=0.05)] = 0.0
     """Block factors that are not above this count as 0, so that their blocks get no modules. 0 keeps every block above 0."""
 
-    block_dims: Annotated[Integers, LORA] = ()
+    block_dims: Annotated[Integers, of(*RANKED)] = ()
     """The rank of each of the U-Net's 25 blocks: 12 down, 1 middle, 12 up. 0 leaves a block out. Empty: network_dim everywhere."""
 
-    block_alphas: Annotated[Numbers, LORA] = ()
+    block_alphas: Annotated[Numbers, of(*WITH_ALPHA)] = ()
     """The alpha of each of the 25 blocks. Empty: network_alpha everywhere."""
 
-    conv_block_dims: Annotated[Integers, LORA, Ui(label="Convolution ranks of the blocks")] = ()
+    conv_block_dims: Annotated[Integers, CONVOLUTIONS, Ui(label="Convolution ranks of the blocks")] = ()
     """The rank of the 3x3 convolutions of each of the 25 blocks. 0 leaves a block's out. Empty: conv_dim everywhere."""
 
-    conv_block_alphas: Annotated[Numbers, LORA, Ui(label="Convolution alphas of the blocks")] = ()
+    conv_block_alphas: Annotated[Numbers, CONVOLUTION_ALPHAS, Ui(label="Convolution alphas of the blocks")] = ()
     """The alpha of the 3x3 convolutions of each of the 25 blocks. Empty: conv_alpha everywhere."""
 
     network_args: Annotated[Words, ANY, Ui(lines=2)] = ()
     """The settings of this section in sd-scripts' way, as key=value words: conv_dim=8 conv_alpha=4."""
 
     @property
+    def module(self) -> str:
+        return self.network_module.strip().removeprefix("sd_scripts.")
+
+    @property
     def kind(self) -> str | None:
         """The adapter kind, or None where `network_module` names none."""
-        return KINDS.get(self.network_module.strip().removeprefix("sd_scripts."))
+        if self.module != LYCORIS_MODULE:
+            return KINDS.get(self.module)
+        given = next((value for key, value in map(_split, self.network_args) if key == "algo"), None)
+        return ALGORITHMS.get((self.algo or given or "lora").lower())
+
+    @property
+    def layers(self) -> str | None:
+        """The preset that says which layers are trained; None for those that LoRA has."""
+        return self.preset or ("full" if self.module == LYCORIS_MODULE else None)
 
     @property
     def trains_convolutions(self) -> bool:
-        return bool(self.conv_dim or self.conv_block_dims)
+        """Whether layers outside the transformer blocks can be trained; a preset may leave some of them out again."""
+        return bool(self.layers or self.conv_dim or self.conv_block_dims or (self.kind == "oft" and self.enable_conv))
+
+    @property
+    def convolution_rank(self) -> int:
+        """The rank of 3x3 convolutions without one of their block's; 0 leaves them alone."""
+        if self.layers in WITHOUT_CONVOLUTIONS:
+            return 0
+        of_network = self.network_dim if self.layers or (self.kind == "oft" and self.enable_conv) else 0
+        return self.conv_dim or of_network
+
+    @property
+    def convolution_alpha(self) -> float:
+        own = self.network_alpha if self.layers or self.kind in ("dylora", "oft") else 1.0
+        return own if self.conv_alpha is None else self.conv_alpha
+
+    @property
+    def trained_together(self) -> int:
+        """How many of DyLoRA's ranks are."""
+        return self.unit or (4 if self.module == LYCORIS_MODULE else 1)
 
     def resolved(self) -> NetworkConfig:
         """With what `network_args` says put where it belongs.
 
         Raises ValidationError for values that `relations` reports.
         """
-        given = dict(_split(word) for word in self.network_args)
-        return self.model_validate({**self.model_dump(), **given, "network_args": ()}) if given else self
+        given = {key: value for key, value in map(_split, self.network_args) if key not in SAME_RESULT}
+        return self.model_validate({**self.model_dump(), **given, "network_args": ()}) if self.network_args else self
 
     def relations(self) -> Iterator[Problem]:
-        if self.kind is None:
+        if self.kind is None and self.module != LYCORIS_MODULE:
             names = ", ".join(KINDS)
             yield Problem("network_module", f"There is no network type {self.network_module!r}; there is: {names}.")
         wrong = list(self._argument_problems())
         yield from wrong
         yield from self._part_problems()
         yield from self._weight_file_problems()
-        if not wrong:
-            yield from self.resolved()._block_problems()
+        if not any(problem.stops for problem in wrong):
+            yield from network_checks.problems(self.resolved())
 
     def _argument_problems(self) -> Iterator[Problem]:
         seen: dict[str, str] = {}
@@ -150,7 +305,9 @@ class NetworkConfig(Group):
             key, value = _split(word)
             if "=" not in word:
                 yield Problem("network_args", f"{word!r} is not of the form key=value.")
-            elif key not in known:
+            elif key in SAME_RESULT:
+                yield Notice("network_args", f"{key} has no effect. {SAME_RESULT[key]}")
+            elif key not in _argument_names(None):
                 near = difflib.get_close_matches(key, known, n=1)
                 hint = f" Did you mean {near[0]}?" if near else f" There is: {', '.join(known)}."
                 yield Problem("network_args", f"This network has no setting {key!r}.{hint}")
@@ -166,43 +323,34 @@ class NetworkConfig(Group):
         try:
             read = TypeAdapter(Annotated[(declared.annotation, *field.metadata)]).validate_python(value)  # type: ignore[valid-type]
         except ValidationError as error:
-            yield Problem("network_args", f"{key}={value}: {error.errors()[0]['msg'][0].lower()}{error.errors()[0]['msg'][1:]}.")
+            yield Problem(
+                "network_args", f"{key}={value}: {error.errors()[0]['msg'][0].lower()}{error.errors()[0]['msg'][1:]}."
+            )
             return
         if getattr(self, key) not in (declared.default, read):
             yield Problem(key, f"It is {getattr(self, key)} here and {value} in network_args; keep one of them.")
+        missing = declared.applies_to.missing("", "lora", self.kind)
+        if missing and read != declared.default:
+            yield Notice("network_args", f"{key} {missing}.")
 
     def _part_problems(self) -> Iterator[Problem]:
         if self.network_train_unet_only and self.network_train_text_encoder_only:
-            yield Problem("network_train_unet_only", "It and network_train_text_encoder_only are both on, so nothing would be trained; turn one off.")
+            yield Problem(
+                "network_train_unet_only",
+                "It and network_train_text_encoder_only are both on, so nothing would be trained; turn one off.",
+            )
 
     def _weight_file_problems(self) -> Iterator[Problem]:
         if self.dim_from_weights and not self.network_weights:
-            yield Problem("dim_from_weights", "It takes the ranks from network_weights, which is empty; name a file there or turn it off.")
+            yield Problem(
+                "dim_from_weights",
+                "It takes the ranks from network_weights, which is empty; name a file there or turn it off.",
+            )
         if self.base_weights_multiplier and len(self.base_weights_multiplier) != len(self.base_weights):
             yield Problem(
                 "base_weights_multiplier",
                 f"It has {len(self.base_weights_multiplier)} numbers for {len(self.base_weights)} base_weights; give one for each, or none.",
             )
-
-    def _block_problems(self) -> Iterator[Problem]:
-        total = DOWN + MID + UP
-        for key in ("block_dims", "block_alphas", "conv_block_dims", "conv_block_alphas"):
-            values = getattr(self, key)
-            if values and len(values) != total:
-                yield Problem(key, f"It has {len(values)} numbers; a Stable Diffusion U-Net has {total} blocks, so give {total}.")
-            if any(value < 0 for value in values):
-                yield Problem(key, "It has a number below 0; give 0 for a block that is left out.")
-        for key, count in (("down_lr_weight", DOWN), ("mid_lr_weight", MID), ("up_lr_weight", UP)):
-            yield from _curve_problems(key, getattr(self, key), count)
-        yield from self._idle_alphas()
-
-    def _idle_alphas(self) -> Iterator[Problem]:
-        if self.conv_block_alphas and not self.trains_convolutions:
-            yield Notice("conv_block_alphas", "It has no effect without conv_dim or conv_block_dims.")
-        if self.conv_alpha != 1.0 and not self.trains_convolutions:
-            yield Notice("conv_alpha", "It has no effect without conv_dim or conv_block_dims.")
-        if self.block_lr_zero_threshold and not (self.down_lr_weight or self.mid_lr_weight or self.up_lr_weight):
-            yield Notice("block_lr_zero_threshold", "It has no effect without down_lr_weight, mid_lr_weight or up_lr_weight.")
 
 
 FLAGS = (
@@ -217,41 +365,18 @@ def _argument_names(kind: str | None) -> list[str]:
     return [
         key
         for key, parameter in parameters(NetworkConfig).items()
-        if key not in FLAGS and (kind is None or kind in (parameter.applies_to.adapters or (kind,)))
+        if (key not in FLAGS or parameter.aliases)
+        and (kind is None or kind in (parameter.applies_to.adapters or (kind,)))
     ]
 
 
 def _split(word: str) -> tuple[str, str]:
+    """A word's key, under its present name, and value."""
     key, _, value = word.partition("=")
-    return key.strip(), value.strip().strip("'\"")
+    return _ALIASES.get(key.strip(), key.strip()), value.strip().strip("'\"")
 
 
-def curve(text: str) -> tuple[str, float] | None:
-    """`cosine+.25` -> ("cosine", 0.25), `sine` -> ("sine", 0); None where it names no curve."""
-    name, plus, base = text.replace(" ", "").partition("+")
-    try:
-        return (name, float(base) if plus else 0.0) if name in CURVES else None
-    except ValueError:
-        return None
-
-
-def numbers(text: str) -> tuple[float, ...]:
-    """`1, 0.5` -> (1.0, 0.5). Raises ValueError where one is no number."""
-    return tuple(map(float, text.replace(",", " ").split()))
-
-
-def _curve_problems(key: str, text: str | None, count: int) -> Iterator[Problem]:
-    if not text or curve(text):
-        return
-    try:
-        values = numbers(text)
-    except ValueError:
-        yield Problem(key, f"{text!r} is neither numbers nor one of {', '.join(CURVES)} (with a number added, as in cosine+.25).")
-        return
-    if len(values) != count:
-        yield Problem(key, f"It has {len(values)} numbers; there {'is 1 block' if count == 1 else f'are {count} blocks'}, so give {count}.")
-    elif min(values) < 0:
-        yield Problem(key, "It has a number below 0; give 0 for a block that is left out.")
+_ALIASES = {alias: key for key, parameter in parameters(NetworkConfig).items() for alias in parameter.aliases}
 
 
 def rates(network: NetworkConfig, optimizer: Any) -> Mapping[str, float]:

@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 class Target:
     """A layer that an adapter can reach.
 
-    name: what it is called in adapter files. part: "unet", "text_encoder" or "text_encoder_2". block: its index among the
-    blocks that can have a rank and a rate of their own (25 in Stable Diffusion), None where it lies in none.
-    stored_as_convolution: files hold its matrices as 1x1 convolutions even where the module is linear.
+    name: what it is called in adapter files. part: "unet", "text_encoder" or "text_encoder_2". block: its index among
+    the blocks that can have a rank and a rate of their own (25 in Stable Diffusion), None where it lies in none.
+    stored_as_convolution: files hold its matrices as 1x1 convolutions even where the module is linear. role: what it is
+    in the network, by which networks choose their layers: attention, mlp, projection, resnet, sampler, end or time.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Target:
     part: str
     block: int | None = None
     stored_as_convolution: bool = False
+    role: str = ""
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Condition:
     text_BTC: Tensor
 
 
-Draws = torch.Generator | Sequence[torch.Generator] | None
+Draws = torch.Generator | list[torch.Generator] | None
 """One generator for a batch, or one for each of its pictures."""
 
 
@@ -84,9 +86,8 @@ class ModelFamily(ABC):
         """See `load_family`."""
 
     @abstractmethod
-    def encode_images(self, pixels_BCHW: Tensor, generator: torch.Generator | list[torch.Generator] | None = None) -> Tensor:
-        """Pictures (-1..1) -> unscaled latents, drawn from the VAE's distribution with `generator`, which may be one for each
-        picture (its mean without one)."""
+    def encode_images(self, pixels_BCHW: Tensor, generator: Draws = None) -> Tensor:
+        """Pictures (-1..1) -> unscaled latents, drawn from the VAE's distribution (its mean without a generator)."""
 
     @abstractmethod
     def condition(self, captions: Pictures | Sequence[str]) -> Condition:
@@ -97,8 +98,11 @@ class ModelFamily(ABC):
         """The network's prediction (of noise or velocity) for scaled noisy latents at timesteps 0..999."""
 
     @abstractmethod
-    def adapter_targets(self, conv: bool) -> list[Target]:
-        """The layers that adapters reach; with `conv` the 3x3 convolutions and what stands between them too."""
+    def adapter_targets(self, conv: bool, more: bool = False) -> list[Target]:
+        """The layers that adapters reach; with `conv` the 3x3 convolutions and what stands between them too.
+
+        more: also the U-Net's first and last layers, its time embedding and its normalizations, as LyCORIS does.
+        """
 
     @abstractmethod
     def pipeline(self, scheduler: Any) -> DiffusionPipeline:

@@ -30,7 +30,9 @@ WORDS = {"sd1": "Stable Diffusion 1.x", "sd2": "Stable Diffusion 2.x", "sdxl": "
 
 
 class StableDiffusion(ModelFamily):
-    def __init__(self, name: str, loaded: parts.Parts, prediction_type: str, compute_dtype: torch.dtype, reading: text.Reading) -> None:
+    def __init__(
+        self, name: str, loaded: parts.Parts, prediction_type: str, compute_dtype: torch.dtype, reading: text.Reading
+    ) -> None:
         self.name = name
         self.unet = loaded.unet
         self.text_encoders = [loaded.text_encoder]
@@ -62,7 +64,9 @@ class StableDiffusion(ModelFamily):
         return cls._made(model, precision, loaded, found)
 
     @classmethod
-    def _made(cls, model: ModelConfig, precision: PrecisionConfig, loaded: parts.Parts, found: Detected) -> StableDiffusion:
+    def _made(
+        cls, model: ModelConfig, precision: PrecisionConfig, loaded: parts.Parts, found: Detected
+    ) -> StableDiffusion:
         dtype = COMPUTE[precision.mixed_precision]
         reading = text.Reading(model.max_token_length or text.CHUNK, model.clip_skip or 1, model.weighted_captions)
         made = cls(model.family, loaded, "v_prediction" if model.v_parameterization else "epsilon", dtype, reading)
@@ -76,9 +80,12 @@ class StableDiffusion(ModelFamily):
     def _check_clip_skip(self) -> None:
         layers = self.text_encoders[0].config.num_hidden_layers
         if self.reading.clip_skip > layers:
-            raise UserError(f"clip_skip: It is {self.reading.clip_skip}, but the model's text encoder has {layers} layers; set at most {layers}.")
+            raise UserError(
+                f"clip_skip: It is {self.reading.clip_skip}, but the model's text encoder has {layers} layers; "
+                f"set at most {layers}."
+            )
 
-    def encode_images(self, pixels_BCHW: Tensor, generator: torch.Generator | list[torch.Generator] | None = None) -> Tensor:
+    def encode_images(self, pixels_BCHW: Tensor, generator: Draws = None) -> Tensor:
         step = self.vae_batch_size or len(pixels_BCHW)
         pixels_BCHW = pixels_BCHW.to(self.vae.device, self.vae.dtype)
         with torch.no_grad(), torch.autocast(self.vae.device.type, enabled=False):
@@ -97,15 +104,15 @@ class StableDiffusion(ModelFamily):
         text_BTC = condition.text_BTC.to(self.device, self.compute_dtype)
         return self.unet(noisy_BCHW.to(self.compute_dtype), t_B, encoder_hidden_states=text_BTC).sample
 
-    def adapter_targets(self, conv: bool) -> list[Target]:
-        return [*lora.text_targets(self.text_encoders[0]), *lora.unet_targets(self.unet, conv)]
+    def adapter_targets(self, conv: bool, more: bool = False) -> list[Target]:
+        return [*lora.text_targets(self.text_encoders[0]), *lora.unet_targets(self.unet, conv, more)]
 
     def pipeline(self, scheduler: Any) -> StableDiffusionPipeline:
         from diffusers import StableDiffusionPipeline
 
         return StableDiffusionPipeline(
-            vae=self.vae, text_encoder=self.text_encoders[0], tokenizer=self.tokenizers[0], unet=self.unet, scheduler=scheduler,
-            safety_checker=None, feature_extractor=None, requires_safety_checker=False,
+            vae=self.vae, text_encoder=self.text_encoders[0], tokenizer=self.tokenizers[0], unet=self.unet,
+            scheduler=scheduler, safety_checker=None, feature_extractor=None, requires_safety_checker=False,
         )  # fmt: skip
 
     def store_in_8_bits(self, text_encoder: bool) -> None:
@@ -120,19 +127,14 @@ class StableDiffusion(ModelFamily):
             text_encoder.activation_checkpointing_enable()
 
 
-def _noise(shape: torch.Size, generator: torch.Generator | Sequence[torch.Generator]) -> Tensor:
-    """Of one generator for the whole batch, or of one for each picture. Drawn where the generators are."""
-    if isinstance(generator, torch.Generator):
-        return torch.randn(shape, generator=generator, device=generator.device)
-    return torch.stack([torch.randn(shape[1:], generator=own, device=own.device) for own in generator])
-
-
 def check_family(path: Path, found: str | None, wanted: str) -> None:
     """Raises UserError where the file is of another family than the settings say."""
     if found in (None, wanted):
         return
     if found == "sdxl":
-        raise UserError(f"{path} is a {WORDS['sdxl']} model, which can't be trained here yet; choose a 1.x or 2.x model.")
+        raise UserError(
+            f"{path} is a {WORDS['sdxl']} model, which can't be trained here yet; choose a 1.x or 2.x model."
+        )
     raise UserError(f"v2: {path} is a {WORDS[found]} model; turn v2 {'on' if found == 'sd2' else 'off'}.")
 
 
@@ -141,4 +143,9 @@ def prediction_notices(found: str | None, chosen: str) -> list[Notice]:
     if found in (None, chosen) or found not in ("epsilon", "v_prediction"):
         return []
     state = "on" if found == "v_prediction" else "off"
-    return [Notice("v_parameterization", f"The model's own config says that it predicts {found}; turn v_parameterization {state} unless you know better.")]
+    return [
+        Notice(
+            "v_parameterization",
+            f"The model's own config says that it predicts {found}; turn this {state} unless you know better.",
+        )
+    ]

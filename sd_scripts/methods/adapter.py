@@ -38,8 +38,8 @@ class Place(Protocol):
 class AdapterMethod:
     """The adapters that the settings ask for, attached to the family's model.
 
-    Merges base_weights into the model and reads network_weights first. Raises UserError where nothing is left to train or a
-    file does not fit. `facts` is for the file's metadata: whoever builds the training fills it in.
+    Merges base_weights into the model and reads network_weights first. Raises UserError where nothing is left to train
+    or a file does not fit. `facts` is for the file's metadata: whoever builds the training fills it in.
     """
 
     def __init__(self, config: TrainConfig, family: ModelFamily, seed: int = 0) -> None:
@@ -55,13 +55,18 @@ class AdapterMethod:
         self.adapters.attach()
 
     def _merge_base_weights(self) -> None:
-        targets = self.family.adapter_targets(conv=True)
+        targets = self.family.adapter_targets(conv=True, more=True)
         factors = self.network.base_weights_multiplier or (1.0,) * len(self.network.base_weights)
         for name, factor in zip(self.network.base_weights, factors, strict=True):
             tensors, _ = io.load(Path(name), "base_weights")
             missing = adapters.merge(tensors, targets, factor)
             if missing:
-                self.notices.append(Notice("base_weights", f"{name} has {len(missing)} modules that this model does not have, such as {missing[0]}."))
+                self.notices.append(
+                    Notice(
+                        "base_weights",
+                        f"{name} has {len(missing)} modules that this model does not have, such as {missing[0]}.",
+                    )
+                )
 
     def _made(self, seed: int) -> adapters.AdapterSet:
         network = self.network
@@ -69,13 +74,23 @@ class AdapterMethod:
         parts = {part for part, rate in self.rates.items() if rate}
         wanted = tensors if network.dim_from_weights else None
         conv = network.trains_convolutions or network.dim_from_weights
-        made = adapters.create(network, self.family.adapter_targets(conv), seed=seed, parts=parts, weights=wanted)
+        more = bool(network.layers) or network.train_norm or network.dim_from_weights
+        targets = self.family.adapter_targets(conv, more)
+        made = adapters.create(network, targets, seed=seed, parts=parts, weights=wanted)
         if not made.modules:
-            raise UserError("There is nothing to train: every rate or rank is 0; give the U-Net or the text encoder a learning rate.")
+            raise UserError(
+                "There is nothing to train: every rate or rank is 0; "
+                "give the U-Net or the text encoder a learning rate."
+            )
         if tensors is not None:
             left = made.load_state_dict(tensors, f"network_weights: {network.network_weights}")
             if left:
-                self.notices.append(Notice("network_weights", f"{len(left)} of its modules are not trained here and left out, such as {left[0]}."))
+                self.notices.append(
+                    Notice(
+                        "network_weights",
+                        f"{len(left)} of its modules are not trained here and left out, such as {left[0]}.",
+                    )
+                )
         return made
 
     def trainable_groups(self) -> list[dict[str, Any]]:
@@ -121,26 +136,29 @@ class AdapterMethod:
         return self.adapters.limit_norms(limit) if limit else {}
 
     def state_dict(self) -> dict[str, Tensor]:
-        return self.adapters.state_dict()
+        """What a saved state holds."""
+        return self.adapters.training_state()
 
     def load_state_dict(self, tensors: Mapping[str, Tensor]) -> None:
         """Raises KeyError or UserError where the tensors are not those of these very adapters."""
-        differing = set(tensors) ^ set(self.adapters.state_dict())
-        if differing:
-            raise KeyError(f"{len(differing)} tensors are not in both, such as {min(differing)}")
-        self.adapters.load_state_dict(tensors, "the saved state")
+        self.adapters.load_training_state(tensors)
 
     def save(self, path: Path, progress: Place) -> None:
         """Writes the adapter's file, whole or not at all. Raises UserError."""
         dtype = io.DTYPES.get(self.config.saving.save_precision or "")
-        tensors = {key: value.detach().to("cpu", dtype or value.dtype).contiguous() for key, value in self.state_dict().items()}
+        tensors = {
+            key: value.detach().to("cpu", dtype or value.dtype).contiguous()
+            for key, value in self.adapters.state_dict().items()
+        }
         io.save(path, tensors, self.metadata(tensors, progress))
 
     def metadata(self, tensors: Mapping[str, Tensor], progress: Place) -> dict[str, str]:
         """ss_ fields, ModelSpec fields and hashes."""
         settings = to_flat(self.config, all=True)
         now = time.time()
-        fields = metadata.build(settings, self.facts, self.network, epoch=progress.epoch_under_way, step=progress.step, saved_at=now)
+        fields = metadata.build(
+            settings, self.facts, self.network, epoch=progress.epoch_under_way, step=progress.step, saved_at=now
+        )
         if self.config.saving.no_metadata:
             fields = metadata.minimum(fields)
         resolution = self.facts.datasets[0].resolution if self.facts.datasets else None
@@ -157,7 +175,10 @@ def _weight_dtype(config: TrainConfig) -> torch.dtype:
 
 def part_notices(part_rates: Mapping[str, float], network: NetworkConfig) -> Iterator[Notice]:
     """A rate of 0 means that the part is not trained, and it should be said."""
-    said = {"unet": ("unet_lr", network.network_train_text_encoder_only), "text_encoder": ("text_encoder_lr", network.network_train_unet_only)}
+    said = {
+        "unet": ("unet_lr", network.network_train_text_encoder_only),
+        "text_encoder": ("text_encoder_lr", network.network_train_unet_only),
+    }
     words = {"unet": "U-Net", "text_encoder": "text encoder"}
     for part, (key, asked_for) in said.items():
         if not part_rates[part] and not asked_for:

@@ -18,7 +18,11 @@ class Layers(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.linear, self.point, self.spatial = nn.Linear(6, 8), nn.Conv2d(3, 5, 1), nn.Conv2d(3, 5, 3, stride=2, padding=1)
+        self.linear, self.point, self.spatial = (
+            nn.Linear(6, 8),
+            nn.Conv2d(3, 5, 1),
+            nn.Conv2d(3, 5, 3, stride=2, padding=1),
+        )
 
     def forward(self, x_BTC: torch.Tensor, x_BCHW: torch.Tensor) -> list[torch.Tensor]:
         return [self.linear(x_BTC), self.point(x_BCHW), self.spatial(x_BCHW)]
@@ -50,7 +54,9 @@ def made(targets: list[Target]) -> Callable[..., AdapterSet]:
     """Adapters whose every matrix is random, so that they change something."""
 
     def make(seed: int = 0, **settings: Any) -> AdapterSet:
-        found = adapters.create(NetworkConfig(**{"network_dim": 4, "conv_dim": 2, "network_alpha": 2, **settings}), targets, seed=seed)
+        found = adapters.create(
+            NetworkConfig(**{"network_dim": 4, "conv_dim": 2, "network_alpha": 2, **settings}), targets, seed=seed
+        )
         torch.manual_seed(2)
         for parameter in found.modules.parameters():
             nn.init.normal_(parameter)

@@ -11,14 +11,27 @@ from sd_scripts.config.network import NetworkConfig, rates
 from sd_scripts.config.optimizer import OptimizerConfig
 
 CASES: list[tuple[dict[str, Any], str]] = [
-    ({"network_module": "lycoris.kohya"}, "network_module: There is no network type 'lycoris.kohya'; there is: networks.lora."),
+    (
+        {"network_module": "networks.lore"},
+        "network_module: There is no network type 'networks.lore'; there is: "
+        "networks.lora, networks.lora_fa, networks.dylora, networks.oft, networks.loha, networks.lokr, lycoris.kohya.",
+    ),
     ({"network_args": ["conv_dm=8"]}, "network_args: This network has no setting 'conv_dm'. Did you mean conv_dim?"),
     ({"network_args": ["conv_dim"]}, "network_args: 'conv_dim' is not of the form key=value."),
-    ({"network_args": ["conv_dim=x"]}, "network_args: conv_dim=x: input should be a valid integer, unable to parse string as an integer."),
+    (
+        {"network_args": ["conv_dim=x"]},
+        "network_args: conv_dim=x: input should be a valid integer, unable to parse string as an integer.",
+    ),
     ({"network_args": ["rank_dropout=1.5"]}, "network_args: rank_dropout=1.5: input should be less than 1."),
     ({"network_args": ["conv_dim=4", "conv_dim=8"]}, "network_args: It has conv_dim twice; keep one of them."),
-    ({"conv_dim": 4, "network_args": ["conv_dim=8"]}, "conv_dim: It is 4 here and 8 in network_args; keep one of them."),
-    ({"network_args": ["block_dims=1,2,3"]}, "block_dims: It has 3 numbers; a Stable Diffusion U-Net has 25 blocks, so give 25."),
+    (
+        {"conv_dim": 4, "network_args": ["conv_dim=8"]},
+        "conv_dim: It is 4 here and 8 in network_args; keep one of them.",
+    ),
+    (
+        {"network_args": ["block_dims=1,2,3"]},
+        "block_dims: It has 3 numbers; a Stable Diffusion U-Net has 25 blocks, so give 25.",
+    ),
     ({"block_alphas": [-1] * 25}, "block_alphas: It has a number below 0; give 0 for a block that is left out."),
     ({"down_lr_weight": "1,1"}, "down_lr_weight: It has 2 numbers; there are 12 blocks, so give 12."),
     ({"mid_lr_weight": "1,1"}, "mid_lr_weight: It has 2 numbers; there is 1 block, so give 1."),
@@ -26,7 +39,10 @@ CASES: list[tuple[dict[str, Any], str]] = [
         {"up_lr_weight": "sinus"},
         "up_lr_weight: 'sinus' is neither numbers nor one of sine, cosine, linear, reverse_linear, zeros (with a number added, as in cosine+.25).",
     ),
-    ({"dim_from_weights": True}, "dim_from_weights: It takes the ranks from network_weights, which is empty; name a file there or turn it off."),
+    (
+        {"dim_from_weights": True},
+        "dim_from_weights: It takes the ranks from network_weights, which is empty; name a file there or turn it off.",
+    ),
     (
         {"base_weights": ["a", "b"], "base_weights_multiplier": [1]},
         "base_weights_multiplier: It has 1 numbers for 2 base_weights; give one for each, or none.",

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from torch import nn
 
 from ..base import Target
+from .lycoris import more_unet_targets, role_of
 
 ATTENTION_LAYERS = (
     "attn1.to_q", "attn1.to_k", "attn1.to_v", "attn1.to_out.0", "ff.net.0.proj", "ff.net.2",
@@ -23,7 +24,7 @@ MIDDLE = 12
 
 
 def down_block(i: int, j: int) -> int:
-    """Layer j of down block i among the 25: each holds two layers and a downsampler (j = 2); 0 is the first convolution."""
+    """Layer j of down block i among the 25: two layers and a downsampler (j = 2) each; 0 is the first convolution."""
     return 1 + 3 * i + j
 
 
@@ -32,22 +33,42 @@ def up_block(i: int, j: int) -> int:
     return MIDDLE + 1 + 3 * i + j
 
 
-def unet_targets(unet: nn.Module, convolutions: bool) -> list[Target]:
-    """The layers of all transformer blocks and, with `convolutions`, of residual blocks, down- and upsamplers."""
+def unet_targets(unet: nn.Module, convolutions: bool, more: bool = False) -> list[Target]:
+    """The layers of all transformer blocks and, with `convolutions`, of residual blocks, down- and upsamplers.
+
+    more: what LyCORIS reaches too.
+    """
+    blocks = {".".join(path.split(".")[: _depth(path)]): block for path, block in _unet_paths(unet, True)}
     return [
-        Target(f"lora_unet_{path.replace('.', '_')}", unet.get_submodule(path), "unet", block, path.endswith((".proj_in", ".proj_out")))
+        Target(
+            f"lora_unet_{path.replace('.', '_')}",
+            unet.get_submodule(path),
+            "unet",
+            block,
+            path.endswith((".proj_in", ".proj_out")),
+            role_of(path),
+        )
         for path, block in _unet_paths(unet, convolutions)
-    ]
+    ] + (more_unet_targets(unet, blocks) if more else [])
+
+
+def _depth(path: str) -> int:
+    """How many parts of a layer's path name the attention or residual network that it stands in."""
+    return 3 if path.startswith("mid_block") else 4
 
 
 def _unet_paths(unet: nn.Module, convolutions: bool) -> Iterator[tuple[str, int]]:
     for i, block in enumerate(unet.down_blocks):
-        yield from _block_paths(block, f"down_blocks.{i}", [down_block(i, j) for j in range(len(block.resnets))], convolutions)
+        yield from _block_paths(
+            block, f"down_blocks.{i}", [down_block(i, j) for j in range(len(block.resnets))], convolutions
+        )
         if convolutions and block.downsamplers:
             yield f"down_blocks.{i}.downsamplers.0.conv", down_block(i, 2)
     yield from _block_paths(unet.mid_block, "mid_block", [MIDDLE] * len(unet.mid_block.resnets), convolutions)
     for i, block in enumerate(unet.up_blocks):
-        yield from _block_paths(block, f"up_blocks.{i}", [up_block(i, j) for j in range(len(block.resnets))], convolutions)
+        yield from _block_paths(
+            block, f"up_blocks.{i}", [up_block(i, j) for j in range(len(block.resnets))], convolutions
+        )
         if convolutions and block.upsamplers:
             yield f"up_blocks.{i}.upsamplers.0.conv", up_block(i, 2)
 
@@ -69,7 +90,12 @@ def text_targets(text_encoder: nn.Module, prefix: str = "lora_te", part: str = "
     """The layers of all transformer blocks of a CLIP text encoder."""
     body = getattr(text_encoder, "text_model", text_encoder)
     return [
-        Target(f"{prefix}_text_model_encoder_layers_{i}_{layer.replace('.', '_')}", block.get_submodule(layer), part)
+        Target(
+            f"{prefix}_text_model_encoder_layers_{i}_{layer.replace('.', '_')}",
+            block.get_submodule(layer),
+            part,
+            role=role_of(layer),
+        )
         for i, block in enumerate(body.encoder.layers)
         for layer in TEXT_LAYERS
     ]
