@@ -67,6 +67,29 @@ def test_without_a_seed_a_resumed_training_takes_the_states(train: Any) -> None:
     assert whole.weights() == resumed.weights()
 
 
+PLACES = [
+    ({}, (0, 0, 0)),
+    ({"initial_epoch": 3}, (0, 2, 0)),
+    ({"initial_epoch": 3, "skip_until_initial_step": True}, (6, 2, 0)),
+    ({"initial_step": 7}, (0, 2, 0)),
+    ({"initial_step": 7, "skip_until_initial_step": True}, (7, 2, 2)),
+    ({"initial_step": 7, "initial_epoch": 2, "skip_until_initial_step": True}, (7, 2, 2)),
+]
+
+
+@pytest.mark.parametrize(("settings", "place"), PLACES, ids=[" ".join(settings) or "none" for settings, _ in PLACES])
+def test_where_counting_begins(settings: dict[str, Any], place: tuple[int, int, int]) -> None:
+    """Five batches and two accumulated to a step: three steps an epoch."""
+    from sd_scripts.config.training import TrainingConfig
+    from sd_scripts.training.build import begin
+    from sd_scripts.training.progress import Progress
+    from sd_scripts.training.state import Shape
+
+    progress = Progress()
+    begin(progress, TrainingConfig(**settings), Shape(1, 5, 2, 1))
+    assert (progress.step, progress.epoch, progress.batches) == place
+
+
 BAD = [
     ("missing", "resume: The folder {folder} does not exist; give the state folder that a training saved."),
     ("empty", "resume: {folder} is no saved state, because its train_state.json is missing or broken."),

@@ -14,7 +14,7 @@ from sd_scripts.training.progress import Progress
 from sd_scripts.training.prompts import SAMPLERS, Prompt
 from sd_scripts.training.sampling import Drawing, check, draw, file_name, seed_of
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning:diffusers")
+pytestmark = pytest.mark.filterwarnings("ignore:__array_:DeprecationWarning")
 
 NAMES = [
     (("cat", False, None), r"cat_000100_01_\d{14}\.png"),
@@ -45,7 +45,8 @@ def test_samples_are_drawn_when_asked_for_and_listed(train: Any) -> None:
     assert samples[0]["seed"] == 3
     for sample in samples:
         name = Path(sample["file"]).name
-        assert Image.open(ended.run / sample["file"]).size == ((72, 32) if sample["index"] == 0 else (32, 32))
+        with Image.open(ended.run / sample["file"]) as picture:
+            assert picture.size == ((72, 32) if sample["index"] == 0 else (32, 32))
         assert (ended.output / "sample" / name).is_file()
     notices = [n["message"] for n in ended.of("notice") if n["key"] == "sample_prompts"]
     assert notices == ["--cn means nothing for this model and is left out."]
