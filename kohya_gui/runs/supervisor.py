@@ -54,7 +54,7 @@ class Supervisor:
     def start(self, name: str, settings: Mapping[str, object], environment: Mapping[str, str]) -> str:
         """Id of the new run. `environment` brings the secrets. Raises Busy, CannotStart, BadOutputFolder."""
         with self._starting:
-            running = self.store.living()
+            running = [run for run in self.store.living() if not self.store.reader(run).over]  # those over are leaving
             if running:
                 raise Busy(f"{running[0]} is still running; stop it or wait for its end, then start again.")
             run_id = self.store.create(name, settings)

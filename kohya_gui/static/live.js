@@ -140,13 +140,14 @@
       const doing = state.progress ? `${state.progress.what}: ${number(state.progress.done)} of ${number(state.progress.total)}` : state.message
       this.detail.textContent = doing || ""
       this.showProgress(state)
+      const over = state.state in STATE_KINDS
       const facts = [
         ["step", state.total ? `${number(state.step)} of ${number(state.total)}` : number(state.step)],
         state.epoch && ["epoch", state.plan.epochs ? `${state.epoch} of ${state.plan.epochs}` : state.epoch],
         state.loss !== null && ["loss", state.loss.toFixed(4)],
         state.rate && ["pace", pace(state.rate)],
         state.left !== null && state.left !== undefined && ["left", duration(state.left)],
-        state.elapsed !== null && [state.alive ? "running" : "took", duration(state.elapsed)],
+        state.elapsed !== null && [over ? "took" : "running", duration(state.elapsed)],
       ].filter(Boolean)
       put(this.facts, ...facts.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, String(value)))))
       for (const button of this.buttons.children) {
@@ -154,7 +155,7 @@
         button.disabled = !state.alive || state.asked.includes(what)
         button.classList.toggle("asked", state.asked.includes(what))
       }
-      this.buttons.hidden = !state.alive
+      this.buttons.hidden = !state.alive || over
       this.showFailure(state)
       put(this.notices, ...state.notices.map(({ message }) => make("li", {}, message)))
       this.saved.hidden = !state.saved.length
