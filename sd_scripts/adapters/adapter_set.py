@@ -109,7 +109,8 @@ class AdapterSet:
         found = by_target(tensors)
         if not set(found) & set(self.modules):
             raise UserError(
-                f"{source} has no module that is trained here, so it is for another kind of model; choose a fitting one."
+                f"{source} has no module that is trained here, so it is for another kind of model; "
+                "choose a fitting one."
             )
         for name in sorted(set(found) & set(self.modules)):
             try:

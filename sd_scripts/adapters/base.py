@@ -73,7 +73,8 @@ class AdapterModule(nn.Module):
     @classmethod
     @abstractmethod
     def delta_in_file(cls, tensors: Mapping[str, Tensor], weight: Tensor | None = None) -> Tensor:
-        """What a module in a file adds to its layer's weight, in float32, in the weight's shape or one with as many numbers.
+        """What a module in a file adds to its layer's weight, in float32, in the weight's shape or one with as many
+        numbers.
 
         weight: the layer's. Raises ValueError where the kind needs it and it is not given.
         """
@@ -85,7 +86,8 @@ class AdapterModule(nn.Module):
 
     @classmethod
     def settings_in_file(cls, tensors: Mapping[str, Tensor], shape: torch.Size) -> dict[str, object]:
-        """Settings of NetworkConfig that a module for a weight of this shape must have been made with, as its tensors tell."""
+        """Settings of NetworkConfig that a module for a weight of this shape must have been made with, as its tensors
+        tell."""
         return {}
 
     @classmethod
@@ -99,7 +101,8 @@ class AdapterModule(nn.Module):
 
     @abstractmethod
     def limit_norm(self, limit: float) -> tuple[Tensor, Tensor]:
-        """Shrinks the change of the weight to the norm `limit`. Returns the norm then, and the factor; both stay on the device."""
+        """Shrinks the change of the weight to the norm `limit`. Returns the norm then, and the factor; both stay on
+        the device."""
 
     @property
     def layer(self) -> nn.Module:

@@ -1,6 +1,7 @@
 """BOFT (Liu et al. 2023, arXiv:2311.06243): a rotation of all outputs made of a few stages of small ones, as in an FFT.
 
-W' = S_m ... S_2 S_1 W. Stage i is block-diagonal with blocks (b, b) after outputs that lie 2^i b/2 apart were brought together.
+W' = S_m ... S_2 S_1 W. Stage i is block-diagonal with blocks (b, b) after outputs that lie 2^i b/2 apart were brought
+together.
 """
 
 from __future__ import annotations

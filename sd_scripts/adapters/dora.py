@@ -1,4 +1,5 @@
-"""DoRA (Liu et al. 2024, arXiv:2402.09353): a weight's direction is changed by a low-rank matrix, its length trained by itself.
+"""DoRA (Liu et al. 2024, arXiv:2402.09353): a weight's direction is changed by a low-rank matrix, its length trained
+by itself.
 
 W' = m * (W + D) / |W + D|, where m starts as |W|. The norms are those of rows (one for each output) or of columns.
 """

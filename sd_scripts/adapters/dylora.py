@@ -1,8 +1,8 @@
 """DyLoRA (Valipour et al. 2022, arXiv:2210.07558): a LoRA whose first ranks are a LoRA of lower rank each.
 
-In every pass a number of ranks b is drawn, a multiple of `unit`; only the last unit of them learns. sd-scripts computes with all
-ranks then and scales by sqrt(r / b); LyCORIS computes with the first b and scales by alpha / b. Outside of training all ranks
-count, with alpha / r. Files are those of LoRA.
+In every pass a number of ranks b is drawn, a multiple of `unit`; only the last unit of them learns. sd-scripts
+computes with all ranks then and scales by sqrt(r / b); LyCORIS computes with the first b and scales by alpha / b.
+Outside of training all ranks count, with alpha / r. Files are those of LoRA.
 """
 
 from __future__ import annotations

@@ -18,7 +18,8 @@ from .weight_adapter import WeightAdapter, as_weight, needed
 
 
 class FactoredAdapter(WeightAdapter):
-    """D = alpha / r * s * P, where P is the kind's product of small matrices and s is 1, or trained from 0 (`use_scalar`).
+    """D = alpha / r * s * P, where P is the kind's product of small matrices and s is 1, or trained from 0
+    (`use_scalar`).
 
     A file holds no s. Rank-stabilized scaling, alpha / sqrt(r) (Kalajdzievski 2023,
     arXiv:2312.03732), is written as an alpha that makes alpha / r the same number.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 
 def split(width: int, factor: int = -1) -> tuple[int, int]:
-    """(a, b) with a b = width and a <= b: `factor` and its cofactor where it divides, else the most even pair with a <= factor.
+    """(a, b) with a b = width and a <= b: `factor` and its cofactor where it divides, else the most even pair with a
+    <= factor.
 
     -1 means no limit: the pair nearest to the square root.
     """
@@ -16,7 +17,8 @@ def split(width: int, factor: int = -1) -> tuple[int, int]:
 
 
 def butterfly(width: int, limit: int) -> tuple[int, int] | None:
-    """(b, n) with b n = width, b even and at most `limit`, n a power of two and as small as that allows; None where there is none."""
+    """(b, n) with b n = width, b even and at most `limit`, n a power of two and as small as that allows; None where
+    there is none."""
     for size in range(limit - limit % 2, 0, -2):
         count, rest = divmod(width, size)
         if rest == 0 and count & (count - 1) == 0:

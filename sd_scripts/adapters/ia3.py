@@ -1,7 +1,7 @@
 """IA3 (Liu et al. 2022, arXiv:2205.05638): a factor for each output, or each input, of a layer.
 
-W' = (1 + w) * W along the rows (`train_on_input` off) or the columns. Files hold w as `weight`, (n,) or (1, n, 1, 1), and
-`on_input` as 0 or 1.
+W' = (1 + w) * W along the rows (`train_on_input` off) or the columns. Files hold w as `weight`, (n,) or (1, n, 1, 1),
+and `on_input` as 0 or 1.
 """
 
 from __future__ import annotations

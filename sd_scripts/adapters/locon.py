@@ -1,7 +1,8 @@
-"""LyCORIS' LoCon (Yeh et al. 2023, arXiv:2309.14859): LoRA of linear layers and convolutions, with DoRA and a Tucker form.
+"""LyCORIS' LoCon (Yeh et al. 2023, arXiv:2309.14859): LoRA of linear layers and convolutions, with DoRA and a Tucker
+form.
 
-P = B A, with A (r, I[, k, k]) drawn and B (O, r) zero at first. In Tucker form A is (r, I) and a third convolution M (r, r, k, k)
-stands between them. Files call A `lora_down`, B `lora_up`, M `lora_mid`.
+P = B A, with A (r, I[, k, k]) drawn and B (O, r) zero at first. In Tucker form A is (r, I) and a third convolution M
+(r, r, k, k) stands between them. Files call A `lora_down`, B `lora_up`, M `lora_mid`.
 """
 
 from __future__ import annotations

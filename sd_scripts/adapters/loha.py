@@ -1,7 +1,7 @@
 """LoHa (Hyeon-Woo et al. 2021, FedPara, arXiv:2108.06098): the product, number by number, of two low-rank matrices.
 
-P = (A1 B1) * (A2 B2), with A (O, r) and B (r, I k k): rank up to r^2 for the size of two LoRAs. In Tucker form each factor of a
-convolution is a core (r, r, k, k) with A (r, O) on its first axis and B (r, I) on its second.
+P = (A1 B1) * (A2 B2), with A (O, r) and B (r, I k k): rank up to r^2 for the size of two LoRAs. In Tucker form each
+factor of a convolution is a core (r, r, k, k) with A (r, O) on its first axis and B (r, I) on its second.
 """
 
 from __future__ import annotations

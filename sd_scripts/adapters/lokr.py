@@ -1,7 +1,7 @@
 """LoKr (Yeh et al. 2023, arXiv:2309.14859; Edalati et al. 2022, KronA, arXiv:2212.10650): a Kronecker product.
 
-P = W1 (x) W2, with O = l k and I = m n, W1 (l, m) and W2 (k, n[, K, K]). Either may be a product of two low-rank matrices:
-W1 = w1_a w1_b, W2 = w2_a w2_b or in Tucker form a core (r, r, K, K) with w2_a (r, k) and w2_b (r, n).
+P = W1 (x) W2, with O = l k and I = m n, W1 (l, m) and W2 (k, n[, K, K]). Either may be a product of two low-rank
+matrices: W1 = w1_a w1_b, W2 = w2_a w2_b or in Tucker form a core (r, r, K, K) with w2_a (r, k) and w2_b (r, n).
 Where both stay whole there is no rank, and alpha is the rank, so that the scale is 1.
 """
 
@@ -30,15 +30,15 @@ class Lokr(FactoredAdapter):
 
     def __init__(self, target: Target, size: Size, network: NetworkConfig) -> None:
         shape = target.module.weight.shape
-        (l, k), (m, n) = splits(shape, network.factor, network.unbalanced_factorization)
+        (rows, k), (columns, n) = splits(shape, network.factor, network.unbalanced_factorization)
         rank, sides = size.rank, kernel(shape)
-        low_1 = network.decompose_both and rank < max(l, m) / 2 and not network.full_matrix
+        low_1 = network.decompose_both and rank < max(rows, columns) / 2 and not network.full_matrix
         low_2 = rank < max(k, n) / 2 and not network.full_matrix
         if not (low_1 or low_2):
             size, network = replace(size, alpha=float(rank)), network.model_copy(update={"rs_lora": False})
         super().__init__(target, size, network)
         in_three = network.use_tucker and is_spatial(shape)
-        self._declare("lokr_w1", None if low_1 else (l, m), (l, rank), (rank, m))
+        self._declare("lokr_w1", None if low_1 else (rows, columns), (rows, rank), (rank, columns))
         if in_three:
             self._declare("lokr_w2", None if low_2 else (k, n, *sides), (rank, k), (rank, n))
             self.lokr_t2 = nn.Parameter(torch.zeros(rank, rank, *sides)) if low_2 else None
@@ -104,18 +104,22 @@ def splits(shape: torch.Size, factor: int, unbalanced: bool) -> tuple[tuple[int,
     return (out[::-1] if unbalanced else out), into
 
 
-def factor_of(shape: torch.Size, l: int, m: int) -> tuple[int, bool]:
-    """The factor, and whether unbalanced, with which a weight of this shape gets a small matrix (l, m). Raises ValueError."""
-    for factor in (-1, *range(1, max(l, m) + 1)):
+def factor_of(shape: torch.Size, rows: int, columns: int) -> tuple[int, bool]:
+    """The factor, and whether unbalanced, with which a weight of this shape gets a small matrix (rows, columns).
+
+    Raises ValueError.
+    """
+    for factor in (-1, *range(1, max(rows, columns) + 1)):
         for unbalanced in (False, True):
-            (own_l, _), (own_m, _) = splits(shape, factor, unbalanced)
-            if (own_l, own_m) == (l, m):
+            (own_rows, _), (own_columns, _) = splits(shape, factor, unbalanced)
+            if (own_rows, own_columns) == (rows, columns):
                 return factor, unbalanced
-    raise ValueError(f"has a small matrix of shape {(l, m)}, which no factor gives")
+    raise ValueError(f"has a small matrix of shape {(rows, columns)}, which no factor gives")
 
 
 def kronecker(small_LM: Tensor, large: Tensor, shape: torch.Size) -> Tensor:
-    """W1 (x) W2 in the weight's shape. A large factor (k, n K K) of a convolution has the kernel folded into its columns."""
+    """W1 (x) W2 in the weight's shape. A large factor (k, n K K) of a convolution has the kernel folded into its
+    columns."""
     if large.ndim == 2 and len(shape) == 4:
         large = large.reshape(large.shape[0], shape[1] // small_LM.shape[1], *shape[2:])
     return torch.kron(small_LM.reshape(*small_LM.shape, *[1] * (large.ndim - 2)), large.contiguous()).reshape(shape)

@@ -1,4 +1,5 @@
-"""LoRA-FA (Zhang et al. 2023, arXiv:2308.03303): A stays as it was drawn, and B alone is trained, which saves memory."""
+"""LoRA-FA (Zhang et al. 2023, arXiv:2308.03303): A stays as it was drawn, and B alone is trained, which saves
+memory."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """OFT (Qiu et al. 2023, arXiv:2306.07280): outputs are rotated, block by block, so that their lengths and angles stay.
 
-W' = R^T W with R block-diagonal. A block (b, b) is free numbers X; Q = X - X^T is skew, and R = (I + Q) (I - Q)^-1 a rotation
-(Cayley). |Q| over all blocks is kept within `limit`. LyCORIS' diag-oft writes the block size as the rank, sd-scripts the number
-of blocks, with the limit in `alpha`, divided by the layer's outputs.
+W' = R^T W with R block-diagonal. A block (b, b) is free numbers X; Q = X - X^T is skew, and R = (I + Q) (I - Q)^-1 a
+rotation (Cayley). |Q| over all blocks is kept within `limit`. LyCORIS' diag-oft writes the block size as the rank,
+sd-scripts the number of blocks, with the limit in `alpha`, divided by the layer's outputs.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ EPSILON = 1e-8
 
 
 class Rotation(WeightAdapter):
-    """What the kinds of rotations share. `blocks` (..., b, b) is what is trained; `rescale` (O, 1[, 1, 1]) is optional."""
+    """What the kinds of rotations share. `blocks` (..., b, b) is what is trained; `rescale` (O, 1[, 1, 1]) is
+    optional."""
 
     FILE_KEYS = ("oft_blocks", "alpha", "rescale")
     HOMOGENEOUS = ("oft_blocks",)
@@ -108,7 +109,8 @@ class Oft(Rotation):
         outputs = target.module.weight.shape[0]
         if outputs % size.rank:
             raise UserError(
-                f"network_dim: {size.rank} blocks don't divide the {outputs} outputs of {target.name}; choose a number that divides them."
+                f"network_dim: {size.rank} blocks don't divide the {outputs} outputs of {target.name}; "
+                "choose a number that divides them."
             )
         side = outputs // size.rank
         return cls(target, network, (size.rank, side, side), size.alpha, rescaled=False)

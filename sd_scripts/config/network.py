@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, TypeAdapter, ValidationError
 
 from . import network_checks
 from .block_weights import CURVES, DOWN, MID, UP, curve, numbers
+from .network_kinds import ALGORITHMS, FACTORED, KINDS, LYCORIS, LYCORIS_MODULE, RANKED, WITH_ALPHA
 from .schema import (
     Aliases,
     AppliesTo,
@@ -25,32 +26,7 @@ from .schema import (
     split_numbers,
 )
 
-__all__ = ["CURVES", "DOWN", "MID", "UP", "NetworkConfig", "curve", "numbers", "rates"]
-
-LYCORIS_MODULE = "lycoris.kohya"
-KINDS = {
-    "networks.lora": "lora",
-    "networks.lora_fa": "lora_fa",
-    "networks.dylora": "dylora",
-    "networks.oft": "oft",
-    "networks.loha": "loha",
-    "networks.lokr": "lokr",
-    LYCORIS_MODULE: "locon",
-}
-"""What can stand in `network_module` -> the kind of adapter. A `sd_scripts.` before it means the same."""
-
-ALGORITHMS = {
-    "lora": "locon", "locon": "locon", "loha": "loha", "lokr": "lokr", "ia3": "ia3", "dylora": "lycoris_dylora",
-    "glora": "glora", "diag-oft": "diag-oft", "boft": "boft", "full": "full",
-}  # fmt: skip
-"""`algo` with lycoris.kohya -> the kind of adapter."""
-
-LYCORIS = tuple(dict.fromkeys(ALGORITHMS.values()))
-ALL_KINDS = tuple(dict.fromkeys((*KINDS.values(), *LYCORIS)))
-WITHOUT_RANK = ("ia3", "full")
-RANKED = tuple(kind for kind in ALL_KINDS if kind not in WITHOUT_RANK)
-WITH_ALPHA = tuple(kind for kind in RANKED if kind not in ("diag-oft", "boft"))
-FACTORED = ("locon", "loha", "lokr")
+__all__ = ["CURVES", "DOWN", "MID", "UP", "KINDS", "LYCORIS_MODULE", "NetworkConfig", "curve", "numbers", "rates"]
 
 Algorithm = Literal["lora", "locon", "loha", "lokr", "ia3", "dylora", "glora", "diag-oft", "boft", "full"]
 Preset = Literal[
@@ -92,33 +68,36 @@ class NetworkConfig(Group):
     lycoris.kohya has many kinds, of which algo is one."""
 
     algo: Annotated[Algorithm | None, Lowered, of(*LYCORIS), Ui(label="LyCORIS algorithm", basic=True)] = None
-    """What lycoris.kohya trains. loha and lokr hold more in as small a file; full trains whole weights. Empty: locon."""
+    """What lycoris.kohya trains. loha and lokr hold more in as small a file; full trains whole weights. Empty:
+    locon."""
 
     preset: Annotated[Preset | None, of(*LYCORIS), Ui(label="LyCORIS preset")] = None
-    """Which layers are trained. Empty: full with lycoris.kohya, and with other network types the layers that LoRA has."""
+    """Which layers are trained. Empty: full with lycoris.kohya, and with other network types the layers that LoRA
+    has."""
 
     network_dim: Annotated[int, Ge(1), of(*RANKED), Ui(label="Network rank", basic=True)] = 4
-    """Rank: how much a network can hold. 4 to 32 for most things; more makes a larger file that also learns what it should
-    not. For OFT it is the number of blocks, for diag-oft and boft the largest size of a block."""
+    """Rank: how much a network can hold. 4 to 32 for most things; more makes a larger file that also learns what it
+    should not. For OFT it is the number of blocks, for diag-oft and boft the largest size of a block."""
 
     network_alpha: Annotated[float, Gt(0), of(*WITH_ALPHA), Ui(step=1, basic=True)] = 1.0
-    """What is learned is scaled by alpha / rank. Usual values are 1, half the rank, and the rank; smaller needs higher rates.
-    For OFT it limits the rotation: 1 hardly does, 0.001 does."""
+    """What is learned is scaled by alpha / rank. Usual values are 1, half the rank, and the rank; smaller needs higher
+    rates. For OFT it limits the rotation: 1 hardly does, 0.001 does."""
 
     conv_dim: Annotated[int | None, Ge(1), CONVOLUTIONS, Ui(label="Convolution rank")] = None
     """Also train the U-Net's 3x3 convolutions, with this rank (LoCon). 1 to 16. Empty: they are left alone, but with a
     LyCORIS preset they have the network's rank."""
 
     conv_alpha: Annotated[float | None, Gt(0), CONVOLUTION_ALPHAS, Ui(label="Convolution alpha", step=1)] = None
-    """Alpha of the 3x3 convolutions, where they are trained. Empty: 1, and the network's alpha with a LyCORIS preset."""
+    """Alpha of the 3x3 convolutions, where they are trained. Empty: 1, and the network's alpha with a LyCORIS
+    preset."""
 
     network_dropout: Annotated[float, Ge(0), Lt(1), ANY, Ui(step=0.05), Aliases("dropout")] = 0.0
-    """Chance that one of a module's values is dropped for one place of the image: a rank value, or an output where there is
-    no rank. 0.1 to 0.5 against overfitting; 0 turns it off."""
+    """Chance that one of a module's values is dropped for one place of the image: a rank value, or an output where
+    there is no rank. 0.1 to 0.5 against overfitting; 0 turns it off."""
 
     rank_dropout: Annotated[float, Ge(0), Lt(1), ANY, Ui(step=0.05)] = 0.0
-    """Chance that a rank unit (an output, where there is no rank) is dropped for a whole image. 0.1 to 0.3 is usual; 0 turns
-    it off."""
+    """Chance that a rank unit (an output, where there is no rank) is dropped for a whole image. 0.1 to 0.3 is usual; 0
+    turns it off."""
 
     rank_dropout_scale: Annotated[bool, of(*LYCORIS)] = False
     """Scale up what rank_dropout leaves, as plain LoRA always does, so that the sum stays."""
@@ -133,24 +112,27 @@ class NetworkConfig(Group):
     """Split 3x3 convolutions into three parts and not two: far smaller files, a little less reach."""
 
     use_scalar: Annotated[bool, of(*FACTORED, "glora"), Ui(label="Trained scalar")] = False
-    """Start from nothing by a trained factor of 0, and not by a matrix of zeros. It is multiplied into the saved file."""
+    """Start from nothing by a trained factor of 0, and not by a matrix of zeros. It is multiplied into the saved
+    file."""
 
     rs_lora: Annotated[bool, of(*FACTORED, "glora"), Ui(label="Rank-stabilized")] = False
     """Scale by alpha / sqrt(rank) in place of alpha / rank, so that high ranks learn as fast as low ones."""
 
     dora_wd: Annotated[bool, of(*FACTORED), Ui(label="DoRA")] = False
-    """Train the length of each row of a weight apart from its direction (DoRA). Slower; often learns more at low ranks."""
+    """Train the length of each row of a weight apart from its direction (DoRA). Slower; often learns more at low
+    ranks."""
 
     wd_on_output: Annotated[bool, of(*FACTORED), Ui(label="DoRA on outputs")] = True
-    """DoRA's lengths are those of a weight's rows, one for each output. Many programs that draw pictures read every file as
-    if it were off (a length for each input): turn it off for them."""
+    """DoRA's lengths are those of a weight's rows, one for each output. Many programs that draw pictures read every
+    file as if it were off (a length for each input): turn it off for them."""
 
     factor: Annotated[int, Ge(-1), of("lokr"), Ui(label="LoKr factor")] = -1
-    """LoKr splits each side of a weight into two numbers, the smaller one near this. 4 to 16 makes larger files that learn
-    more; -1 splits evenly, for the smallest file."""
+    """LoKr splits each side of a weight into two numbers, the smaller one near this. 4 to 16 makes larger files that
+    learn more; -1 splits evenly, for the smallest file."""
 
     decompose_both: Annotated[bool, of("lokr")] = False
-    """LoKr: write its small matrix as a product of two as well, where the rank is low enough for that to save something."""
+    """LoKr: write its small matrix as a product of two as well, where the rank is low enough for that to save
+    something."""
 
     full_matrix: Annotated[bool, of("lokr")] = False
     """LoKr: keep its large matrix whole, without a rank. Alpha then has no effect."""
@@ -159,12 +141,14 @@ class NetworkConfig(Group):
     """LoKr: give the larger one of the output's two numbers to the small matrix."""
 
     train_on_input: Annotated[bool, of("ia3"), Ui(label="Scale the inputs")] = False
-    """IA3: scale every layer's inputs and not its outputs. With the ia3 preset, second feed-forward layers always are."""
+    """IA3: scale every layer's inputs and not its outputs. With the ia3 preset, second feed-forward layers always
+    are."""
 
     unit: Annotated[
         int | None, Ge(1), of("dylora", "lycoris_dylora"), Ui(label="DyLoRA unit"), Aliases("block_size")
     ] = None
-    """DyLoRA: how many ranks are trained together; the rank must be a multiple. Empty: 1 for networks.dylora, 4 for LyCORIS."""
+    """DyLoRA: how many ranks are trained together; the rank must be a multiple. Empty: 1 for networks.dylora, 4 for
+    LyCORIS."""
 
     constraint: Annotated[float, Ge(0), of("diag-oft", "boft"), Ui(step=0.001), Aliases("constrain")] = 0.0
     """How far a rotation may go, times a layer's outputs. 0.0001 to 0.001 is usual; 0 sets no limit."""
@@ -179,8 +163,8 @@ class NetworkConfig(Group):
     """OFT: train the residual blocks and their 3x3 convolutions too."""
 
     scale_weight_norms: Annotated[float, Ge(0), ANY, Ui(step=0.1)] = 0.0
-    """After each step, shrink every module whose change of the weights (for OFT: whose blocks) is larger than this norm.
-    1 is usual; 0 turns it off."""
+    """After each step, shrink every module whose change of the weights (for OFT: whose blocks) is larger than this
+    norm. 1 is usual; 0 turns it off."""
 
     network_train_unet_only: Annotated[bool, ANY, Ui(label="Train the U-Net only")] = False
     """Leave the text encoder as it is, and out of the file."""
@@ -189,7 +173,8 @@ class NetworkConfig(Group):
     """Leave the U-Net as it is, and out of the file."""
 
     network_weights: Annotated[str | None, ANY, Ui(kind="file")] = None
-    """A network file to start from instead of from nothing. Its ranks must be those set here, unless dim_from_weights is on."""
+    """A network file to start from instead of from nothing. Its ranks must be those set here, unless dim_from_weights
+    is on."""
 
     dim_from_weights: Annotated[bool, ANY, Ui(label="Ranks from the weights")] = False
     """Take every module's rank and alpha from network_weights, and train only the modules that are in it."""
@@ -201,7 +186,8 @@ class NetworkConfig(Group):
     """The strength of each of base_weights, in their order. Empty: 1 for each."""
 
     loraplus_lr_ratio: Annotated[float | None, Gt(0), PLUS, Ui(label="LoRA+ ratio")] = None
-    """Learn a LoRA's upper matrices this many times as fast as its lower ones (LoRA+). 4 to 16 is usual; empty turns it off."""
+    """Learn a LoRA's upper matrices this many times as fast as its lower ones (LoRA+). 4 to 16 is usual; empty turns
+    it off."""
 
     loraplus_unet_lr_ratio: Annotated[float | None, Gt(0), PLUS, Ui(label="LoRA+ ratio of the U-Net")] = None
     """The LoRA+ ratio for the U-Net alone. Empty: loraplus_lr_ratio."""
@@ -222,10 +208,12 @@ class NetworkConfig(Group):
     """Factors on the U-Net's rate for its 12 up blocks, given as for the down blocks."""
 
     block_lr_zero_threshold: Annotated[float, Ge(0), Le(1), ANY, Ui(step=0.05)] = 0.0
-    """Block factors that are not above this count as 0, so that their blocks get no modules. 0 keeps every block above 0."""
+    """Block factors that are not above this count as 0, so that their blocks get no modules. 0 keeps every block above
+    0."""
 
     block_dims: Annotated[Integers, of(*RANKED)] = ()
-    """The rank of each of the U-Net's 25 blocks: 12 down, 1 middle, 12 up. 0 leaves a block out. Empty: network_dim everywhere."""
+    """The rank of each of the U-Net's 25 blocks: 12 down, 1 middle, 12 up. 0 leaves a block out. Empty: network_dim
+    everywhere."""
 
     block_alphas: Annotated[Numbers, of(*WITH_ALPHA)] = ()
     """The alpha of each of the 25 blocks. Empty: network_alpha everywhere."""
@@ -349,19 +337,22 @@ class NetworkConfig(Group):
         if self.base_weights_multiplier and len(self.base_weights_multiplier) != len(self.base_weights):
             yield Problem(
                 "base_weights_multiplier",
-                f"It has {len(self.base_weights_multiplier)} numbers for {len(self.base_weights)} base_weights; give one for each, or none.",
+                f"It has {len(self.base_weights_multiplier)} numbers for {len(self.base_weights)} base_weights; "
+                "give one for each, or none.",
             )
 
 
 FLAGS = (
-    "network_module", "network_dim", "network_alpha", "network_dropout", "network_args", "network_weights", "dim_from_weights",
-    "network_train_unet_only", "network_train_text_encoder_only", "base_weights", "base_weights_multiplier", "scale_weight_norms",
+    "network_module", "network_dim", "network_alpha", "network_dropout", "network_args", "network_weights",
+    "dim_from_weights", "network_train_unet_only", "network_train_text_encoder_only", "base_weights",
+    "base_weights_multiplier", "scale_weight_norms",
 )  # fmt: skip
 """Settings that have a flag of their own in sd-scripts. All others of the section can stand in `network_args`."""
 
 
 def _argument_names(kind: str | None) -> list[str]:
-    """What `network_args` may set for a kind of network: the settings that apply to it and have no flag of their own."""
+    """What `network_args` may set for a kind of network: the settings that apply to it and have no flag of their
+    own."""
     return [
         key
         for key, parameter in parameters(NetworkConfig).items()

@@ -92,7 +92,8 @@ def _curve_problems(key: str, text: str | None, count: int) -> Iterator[Problem]
     if len(values) != count:
         yield Problem(
             key,
-            f"It has {len(values)} numbers; there {'is 1 block' if count == 1 else f'are {count} blocks'}, so give {count}.",
+            f"It has {len(values)} numbers; there "
+            f"{'is 1 block' if count == 1 else f'are {count} blocks'}, so give {count}.",
         )
     elif min(values) < 0:
         yield Problem(key, "It has a number below 0; give 0 for a block that is left out.")

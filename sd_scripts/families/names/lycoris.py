@@ -18,8 +18,8 @@ def role_of(path: str) -> str:
     A normalization has the role of what it stands in, where it is no attention.
     """
     for mark, role in (
-        (".attn", "attention"), ("self_attn.", "attention"), (".ff.", "mlp"), ("mlp.", "mlp"), (".attentions.", "projection"),
-        (".resnets.", "resnet"), ("samplers.", "sampler"), ("time_embedding.", "time"),
+        (".attn", "attention"), ("self_attn.", "attention"), (".ff.", "mlp"), ("mlp.", "mlp"),
+        (".attentions.", "projection"), (".resnets.", "resnet"), ("samplers.", "sampler"), ("time_embedding.", "time"),
     ):  # fmt: skip
         if mark in path:
             return role
