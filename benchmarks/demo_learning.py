@@ -29,7 +29,7 @@ OTHERS = [
 
 def sample(pipe: StableDiffusionPipeline, prompts: list[str]) -> list[Image.Image]:
     seeds = [torch.Generator().manual_seed(1000 + i) for i in range(len(prompts))]
-    drawn = pipe(prompts, width=64, height=64, num_inference_steps=25, guidance_scale=4.0, generator=seeds)
+    drawn = pipe(prompts, width=64, height=64, num_inference_steps=15, guidance_scale=4.0, generator=seeds)
     return drawn.images
 
 

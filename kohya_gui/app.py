@@ -18,8 +18,9 @@ import gradio as gr
 
 from sd_scripts.config import toml
 from sd_scripts.errors import UserError
+from sd_scripts.tools import TOOLS
 
-from . import live, presets, theme, train_page
+from . import live, presets, theme, tool_page, train_page
 from .layout import TRAIN_LORA
 from .runs.store import RunStore
 from .runs.supervisor import ENGINE, ROOT, Supervisor
@@ -140,8 +141,12 @@ def opening(options: Options) -> presets.Preset:
 
 def build(train: train_page.TrainPage) -> gr.Blocks:
     with gr.Blocks(title=TITLE, fill_width=True, analytics_enabled=False) as page:
+        gr.Navbar(main_page_name="Train")
         gr.HTML(theme.header(TITLE), elem_id="top")
         train_page.build(train)
+    with page.route("Tools", "/tools"):
+        for tool in TOOLS.values():
+            tool_page.build(tool)
     return page
 
 

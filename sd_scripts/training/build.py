@@ -61,6 +61,7 @@ def build(parts: Parts) -> Trainer:
     log.state("loading", f"Loading {config.model.pretrained_model_name_or_path}")
     family = _family(parts)
     method = AdapterMethod(config, family, parts.seed).to(parts.accelerator.device)
+    memory.set_up(config.precision, family)
     log.notices(method.notices)
     optimizer = _optimizer(parts, method)
     schedule = schedules.create(optimizer.optimizer, config.optimizer, parts.plan.total_steps, parts.plan.warmup_steps)
@@ -109,7 +110,6 @@ def _family(parts: Parts) -> ModelFamily:
     family = load_family(config.model, config.precision)
     parts.log.notices(family.notices)
     family.vae_batch_size = config.dataset.vae_batch_size
-    memory.set_up(config.precision, family)
     parts.control.check()
     return family.to(parts.accelerator.device)
 

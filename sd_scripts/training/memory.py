@@ -38,7 +38,7 @@ def check(precision: PrecisionConfig, device: str) -> None:
 
 
 def set_up(precision: PrecisionConfig, family: Any) -> None:
-    """Before adapters are attached, which wrap what they find."""
+    """After base weights are merged, so that only the sum is rounded to 8 bits."""
     if precision.fp8_base or precision.fp8_base_unet:
         family.store_in_8_bits(text_encoder=precision.fp8_base)
     if precision.gradient_checkpointing:

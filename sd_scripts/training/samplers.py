@@ -40,7 +40,9 @@ def create(name: str, schedule: Mapping[str, Any], prediction_type: str, zero_te
         settings["steps_offset"] = 1  # as Stable Diffusion was published
     if zero_terminal_snr and supports_zero_terminal_snr(name):
         settings |= {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
-    with warnings.catch_warnings():  # dpmsolver is to leave diffusers one day; whoever trains can't do anything about it
+    with (
+        warnings.catch_warnings()
+    ):  # dpmsolver is to leave diffusers one day; whoever trains can't do anything about it
         warnings.filterwarnings("ignore", "`algorithm_types", FutureWarning)
         return _class(name)(**settings)
 

@@ -67,6 +67,8 @@ def test_a_wrong_setting(tiny_settings: dict[str, Any], wrong: dict[str, str], s
 
 
 def test_all_wrong_settings_are_said_at_once(tiny_settings: dict[str, Any], capfd: pytest.CaptureFixture[str]) -> None:
-    main([*(w for k, v in {**tiny_settings, "network_dim": 0, "learning_rate": -1}.items() for w in (f"--{k}", str(v)))])
+    main(
+        [*(w for k, v in {**tiny_settings, "network_dim": 0, "learning_rate": -1}.items() for w in (f"--{k}", str(v)))]
+    )
     printed = capfd.readouterr().err
     assert "Error: network_dim: " in printed and "Error: learning_rate: " in printed and "Traceback" not in printed

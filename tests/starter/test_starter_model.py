@@ -34,7 +34,9 @@ def test_it_has_the_blocks_of_stable_diffusion_1() -> None:
     family = load_family(*_groups({}))
     targets = family.adapter_targets(conv=False)
     assert len([target for target in targets if target.part == "unet"]) == 192
-    assert {target.block for target in family.adapter_targets(conv=True) if target.part == "unet"} == set(range(25)) - {0}
+    assert {target.block for target in family.adapter_targets(conv=True) if target.part == "unet"} == set(range(25)) - {
+        0
+    }
 
 
 def test_every_name_is_asked_for_once() -> None:

@@ -24,7 +24,9 @@ def test_tensorboard_gets_losses_and_rates(train: Any, tmp_path: Path) -> None:
     (folder,) = (tmp_path / "logs").iterdir()
     assert folder.name.startswith("try-20")
     curves = EventAccumulator(str(folder / "curves")).Reload()
-    assert {"loss/current", "loss/average", "lr/unet", "lr/text_encoder", "norm/average_key_norm"} <= set(curves.Tags()["scalars"])
+    assert {"loss/current", "loss/average", "lr/unet", "lr/text_encoder", "norm/average_key_norm"} <= set(
+        curves.Tags()["scalars"]
+    )
     assert [point.step for point in curves.Scalars("loss/current")] == [1, 2, 3, 4, 5, 6]
 
 
@@ -91,7 +93,9 @@ def test_a_stop_saves_a_file_and_a_state_that_go_on(train: Any, monkeypatch: pyt
     assert train(resume=stopped.of("saved")[1]["file"]).weights() == whole
 
 
-@pytest.mark.parametrize(("request_", "expected"), [("stop_now", []), ("save", ["tiny-step00000001.safetensors", "tiny.safetensors"])])
+@pytest.mark.parametrize(
+    ("request_", "expected"), [("stop_now", []), ("save", ["tiny-step00000001.safetensors", "tiny.safetensors"])]
+)
 def test_other_wishes(train: Any, tiny_settings: dict[str, Any], request_: str, expected: list[str]) -> None:
     """The file was there before the first step."""
     from sd_scripts.events import RunFolder
@@ -115,7 +119,9 @@ def test_validation_measures_the_held_out_images(train: Any) -> None:
     assert train(validation_split=0.4, max_train_steps=4).weights() == ended.weights()
 
 
-def test_a_failure_nobody_foresaw_leaves_its_lines_and_a_sentence(train: Any, monkeypatch: pytest.MonkeyPatch, capfd: Any) -> None:
+def test_a_failure_nobody_foresaw_leaves_its_lines_and_a_sentence(
+    train: Any, monkeypatch: pytest.MonkeyPatch, capfd: Any
+) -> None:
     from sd_scripts.training import loop
 
     def broken(self: Any, batch: Any) -> None:
@@ -139,5 +145,3 @@ def test_a_full_gpu_is_told_with_what_helps(train: Any, monkeypatch: pytest.Monk
         "The memory of the GPU is full: lower train_batch_size or resolution, turn on gradient_checkpointing or "
         "cache_latents, or choose mixed_precision."
     )
-
-

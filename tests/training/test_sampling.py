@@ -37,7 +37,9 @@ def test_a_prompt_without_a_seed_draws_the_same_noise_each_time() -> None:
 
 def test_samples_are_drawn_when_asked_for_and_listed(train: Any) -> None:
     """Six steps of three an epoch, at first and after the fourth; the data set's 32 pixels where no side is given."""
-    ended = train(sample_at_first=True, sample_every_n_steps=4, sample_prompts="a cat --w 72 --s 1 --d 3\na dog --s 1 --cn x")
+    ended = train(
+        sample_at_first=True, sample_every_n_steps=4, sample_prompts="a cat --w 72 --s 1 --d 3\na dog --s 1 --cn x"
+    )
     samples = ended.of("sample")
     assert [(s["step"], s["index"], s["prompt"]) for s in samples] == [
         (0, 0, "a cat"), (0, 1, "a dog"), (4, 0, "a cat"), (4, 1, "a dog"),
