@@ -46,7 +46,7 @@ def from_flat(flat: Mapping[str, object], *, strict: bool = True) -> Loaded:
             problems += sentences(error, parameters())
     if len(checked) < len(groups()):
         return Loaded(None, [*problems, *(problem for group in checked.values() for problem in group.relations())])
-    config = TrainConfig(**checked)  # type: ignore[arg-type]
+    config = TrainConfig(**checked)
     problems += config.relations()
     return Loaded(None if any(problem.stops for problem in problems) else config, problems)
 

@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, ValidationError
 
 from . import network_checks
 from .block_weights import CURVES, DOWN, MID, UP, curve, numbers
@@ -307,9 +307,8 @@ class NetworkConfig(Group):
 
     def _value_problems(self, key: str, value: str) -> Iterator[Problem]:
         declared = parameters(NetworkConfig)[key]
-        field = NetworkConfig.model_fields[key]
         try:
-            read = TypeAdapter(Annotated[(declared.annotation, *field.metadata)]).validate_python(value)  # type: ignore[valid-type]
+            read = getattr(NetworkConfig.model_validate({key: value}), key)
         except ValidationError as error:
             yield Problem(
                 "network_args", f"{key}={value}: {error.errors()[0]['msg'][0].lower()}{error.errors()[0]['msg'][1:]}."

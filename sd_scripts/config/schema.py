@@ -142,7 +142,8 @@ def split_words(value: object) -> object:
     """`a=1 b=(2, 3)` -> ["a=1", "b=(2, 3)"]: splits at white space outside brackets and quotes; other values pass."""
     if not isinstance(value, str):
         return value
-    words, word, depth, quote = [], "", 0, ""
+    words: list[str] = []
+    word, depth, quote = "", 0, ""
     for letter in value:
         depth += (letter in "([{") - (letter in ")]}") if not quote else 0
         quote = "" if letter == quote else (letter if letter in "'\"" and not quote else quote)
