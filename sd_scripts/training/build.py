@@ -106,7 +106,10 @@ def begin(progress: Progress, training: TrainingConfig, shape: Shape) -> None:
 
 
 def _family(parts: Parts) -> ModelFamily:
+    from transformers.utils.logging import disable_progress_bar
+
     config = parts.config
+    disable_progress_bar()  # a bar for each small file only clutters the log
     family = load_family(config.model, config.precision)
     parts.log.notices(family.notices)
     family.vae_batch_size = config.dataset.vae_batch_size
