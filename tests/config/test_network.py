@@ -103,3 +103,83 @@ def test_rates_of_the_parts(network: dict, optimizer: dict, expected: tuple[floa
     """0 means not trained and is never replaced by learning_rate."""
     found = rates(NetworkConfig(**network), OptimizerConfig(**optimizer))
     assert (found["unet"], found["text_encoder"]) == expected
+
+
+LYCORIS = {"network_module": "lycoris.kohya"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "kind"),
+    [
+        ({}, "lora"),
+        ({"network_module": "networks.lora_fa"}, "lora_fa"),
+        ({"network_module": "networks.dylora"}, "dylora"),
+        ({"network_module": "networks.oft"}, "oft"),
+        ({"network_module": "networks.loha"}, "loha"),
+        ({"network_module": "sd_scripts.networks.lokr"}, "lokr"),
+        (LYCORIS, "locon"),
+        ({**LYCORIS, "algo": "lora"}, "locon"),
+        ({**LYCORIS, "algo": "LoHa"}, "loha"),
+        ({**LYCORIS, "network_args": ["algo=boft"]}, "boft"),
+        ({**LYCORIS, "network_args": ["algo=dylora"]}, "lycoris_dylora"),
+        ({"network_module": "networks.something"}, None),
+    ],
+)
+def test_module_and_algorithm_name_the_kind(settings: dict[str, Any], kind: str | None) -> None:
+    assert NetworkConfig.model_validate(settings).kind == kind
+
+
+@pytest.mark.parametrize(
+    ("word", "key", "value"),
+    [
+        ("decompose_both=False", "decompose_both", False),
+        ("use_cp=True", "use_tucker", True),
+        ("dropout=0.2", "network_dropout", 0.2),
+        ("factor=-1", "factor", -1),
+        ("preset=attn-mlp", "preset", "attn-mlp"),
+    ],
+)
+def test_lycoris_arguments_are_read_as_they_are_meant(word: str, key: str, value: object) -> None:
+    """False as a text is false, and older names stand for the present ones."""
+    network = NetworkConfig(network_module="lycoris.kohya", network_args=("algo=lokr", word))
+    assert not list(network.relations())
+    assert getattr(network.resolved(), key) == value
+
+
+LYCORIS_CASES: list[tuple[dict[str, Any], str]] = [
+    (
+        {"algo": "loha"},
+        "algo: It counts with lycoris.kohya alone, and network_module is networks.lora; change one of them.",
+    ),
+    (
+        {**LYCORIS, "network_args": ["bypass_mode=False"]},
+        "network_args: bypass_mode has no effect. "
+        "Weights are never overwritten here, so the result is the same with and without it.",
+    ),
+    (
+        {**LYCORIS, "network_args": ["algo=loha", "factor=4"]},
+        "network_args: factor has no effect on loha networks; it works for lokr.",
+    ),
+    (
+        {"network_module": "networks.dylora", "network_dim": 6, "unit": 4},
+        "network_dim: It is 6, which is no multiple of DyLoRA's unit 4; change one of them.",
+    ),
+    (
+        {"network_module": "networks.dylora", "network_dim": 8, "conv_dim": 4},
+        "conv_dim: DyLoRA has one rank for all layers; set it to 8 as network_dim, or leave it empty.",
+    ),
+    (
+        {"network_module": "networks.oft"},
+        "network_module: networks.oft reaches the U-Net alone, so the text encoder is not trained.",
+    ),
+    ({**LYCORIS, "algo": "ia3"}, "preset: IA3 is meant for a few layers; preset ia3 chooses those of its authors."),
+    (
+        {**LYCORIS, "preset": "attn-mlp", "conv_dim": 4},
+        "conv_dim: It has no effect with the preset attn-mlp, which leaves 3x3 convolutions alone.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("settings", "sentence"), LYCORIS_CASES)
+def test_what_does_not_go_together_in_other_kinds_is_said(settings: dict[str, Any], sentence: str) -> None:
+    assert [str(problem) for problem in NetworkConfig.model_validate(settings).relations()] == [sentence]

@@ -26,12 +26,25 @@ UNTRAINED = ["an apple", "nothing"]
 Make = Callable[..., AdapterMethod]
 
 
+@pytest.fixture(scope="module")
+def loaded_once(tiny_model: Path) -> ModelFamily:
+    config = from_flat({"pretrained_model_name_or_path": str(tiny_model)}).unwrap()
+    return load_family(config.model, config.precision)
+
+
+def fresh(family: ModelFamily) -> ModelFamily:
+    """With networks of its own, which is quicker than reading the model again."""
+    made = copy.copy(family)
+    made.unet, made.text_encoders = copy.deepcopy(family.unet), copy.deepcopy(family.text_encoders)
+    return made
+
+
 @pytest.fixture
-def method(tiny_model: Path, tmp_path: Path) -> Make:
+def method(loaded_once: ModelFamily, tiny_model: Path, tmp_path: Path) -> Make:
     def make(seed: int = 0, **flat: Any) -> AdapterMethod:
         given = {"network_dim": 4, "network_alpha": 2, "pretrained_model_name_or_path": str(tiny_model)}
         config = from_flat({**given, "output_dir": str(tmp_path), **flat}).unwrap()
-        return AdapterMethod(config, load_family(config.model, config.precision), seed)
+        return AdapterMethod(config, fresh(loaded_once), seed)
 
     return make
 

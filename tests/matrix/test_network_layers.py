@@ -1,0 +1,85 @@
+"""Which layers the presets of LyCORIS and sd-scripts' own networks choose."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sd_scripts import adapters
+from sd_scripts.config.load import from_flat
+from sd_scripts.config.network import NetworkConfig
+from sd_scripts.families import load_family
+from sd_scripts.families.base import ModelFamily
+
+LYCORIS = {"network_module": "lycoris.kohya"}
+OFT = {"network_module": "networks.oft"}
+TEXT = 12
+ATTENTION, MLP, PROJECTION = 16 * 8, 16 * 2, 16 * 2
+"""Layers of the tiny model: 2 text blocks; 16 transformer blocks and 22 residual ones, as in Stable Diffusion 1.x."""
+TRANSFORMER = ATTENTION + MLP + PROJECTION
+
+
+@pytest.fixture(scope="module")
+def family(tiny_model: Path) -> ModelFamily:
+    config = from_flat({"pretrained_model_name_or_path": str(tiny_model)}).unwrap()
+    return load_family(config.model, config.precision)
+
+
+def names(family: ModelFamily, **settings: Any) -> list[str]:
+    network = NetworkConfig(**settings)
+    targets = family.adapter_targets(network.trains_convolutions, bool(network.layers))
+    assert max(Counter(target.name for target in targets).values()) == 1
+    return list(adapters.create(network, targets).modules)
+
+
+@pytest.mark.parametrize(
+    ("settings", "text", "unet"),
+    [
+        ({}, TEXT, TRANSFORMER),
+        ({**LYCORIS, "preset": "attn-mlp"}, TEXT, TRANSFORMER),
+        ({**LYCORIS, "preset": "attn-only"}, 2 * 4, ATTENTION),
+        ({**LYCORIS, "preset": "unet-transformer-only"}, 0, TRANSFORMER),
+        ({**LYCORIS, "preset": "ia3"}, 2 * 3, 16 * 5),
+        (OFT, 0, ATTENTION),
+        ({**OFT, "enable_all_linear": True}, 0, TRANSFORMER),
+    ],
+)
+def test_how_many_layers_are_chosen(settings: dict[str, Any], text: int, unet: int, family: ModelFamily) -> None:
+    found = Counter(name.split("_")[1] for name in names(family, **settings))
+    assert (found["te"], found["unet"]) == (text, unet)
+
+
+def test_full_is_every_layer_once(family: ModelFamily) -> None:
+    """The reference stops here with a duplicate name; the time embedding is trained once."""
+    full = set(names(family, **LYCORIS))
+    assert {"lora_unet_conv_in", "lora_unet_conv_out", "lora_unet_time_embedding_linear_1"} <= full
+    assert full >= set(names(family, conv_dim=4))
+    assert full - set(names(family, **LYCORIS, preset="unet-only")) == {n for n in full if n.startswith("lora_te")}
+
+
+def test_full_lin_and_convblock_only_share_what_is_linear_in_residual_blocks(family: ModelFamily) -> None:
+    linear = set(names(family, **LYCORIS, preset="full-lin"))
+    blocks = set(names(family, **LYCORIS, preset="unet-convblock-only"))
+    assert not [name for name in linear if name.endswith(("conv1", "conv2", "_conv"))]
+    assert not [name for name in blocks if "attentions" in name or "time_embedding" in name]
+    assert all("resnets" in name for name in linear & blocks)
+    assert linear & blocks
+
+
+def test_norms_are_those_inside_the_blocks(family: ModelFamily) -> None:
+    norms = set(names(family, **LYCORIS, train_norm=True)) - set(names(family, **LYCORIS))
+    assert "lora_unet_mid_block_attentions_0_norm" in norms
+    assert "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_norm3" in norms
+    assert "lora_unet_down_blocks_0_resnets_0_norm1" in norms
+    assert not [name for name in norms if name.startswith("lora_te") or "norm_out" in name]
+
+
+def test_convolutions_have_the_networks_rank_unless_they_have_their_own(family: ModelFamily) -> None:
+    targets = family.adapter_targets(True, True)
+    for conv_dim, rank in ((None, 4), (2, 2)):
+        network = NetworkConfig(**LYCORIS, conv_dim=conv_dim)
+        module = adapters.create(network, targets).modules["lora_unet_conv_in"]
+        assert type(module).size_in_file(module.file_tensors()).rank == rank
