@@ -64,7 +64,7 @@ def main() -> None:
     parser.add_argument("lora", type=Path)
     parser.add_argument("--sheet", type=Path, help="write the samples here: new and other captions, before and after")
     asked = parser.parse_args()
-    pipe = StableDiffusionPipeline.from_pretrained(STARTER / "model", torch_dtype=torch.float32)
+    pipe = StableDiffusionPipeline.from_pretrained(STARTER / "model").to(torch.float32)
     pipe.set_progress_bar_config(disable=True)
     demo = latents(pipe, [Image.open(file) for file in sorted((STARTER / "demo").rglob("*.png"))])
     before = [sample(pipe, prompts) for prompts in (NEW, OTHERS)]

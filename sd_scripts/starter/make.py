@@ -66,7 +66,7 @@ def write_model(vae: AutoencoderKL, denoiser: train.Denoiser, folder: Path) -> N
 
 def contact_sheet(folder: Path, file: Path, columns: int = 15, steps: int = 25) -> None:
     """One sample for each name the model knows, in the order of captions.CURATED."""
-    pipe = StableDiffusionPipeline.from_pretrained(folder, torch_dtype=torch.float32)
+    pipe = StableDiffusionPipeline.from_pretrained(folder).to(torch.float32)
     pipe.set_progress_bar_config(disable=True)
     names = [captions.name_of(emoji) for emoji in captions.CURATED]
     drawn: list[Image.Image] = []

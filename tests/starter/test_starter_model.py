@@ -81,7 +81,7 @@ def test_diffusers_draws_with_our_lora_what_we_draw(tmp_path: Path) -> None:
         ours = sampling.draw(family, prompt, 0, sampling.Drawing(64, 64, 0, "ddim"))
     method.save(tmp_path / "lora.safetensors", Progress(step=1))
 
-    pipe = StableDiffusionPipeline.from_pretrained(MODEL, torch_dtype=torch.float32)
+    pipe = StableDiffusionPipeline.from_pretrained(MODEL).to(torch.float32)
     pipe.set_progress_bar_config(disable=True)
     plain = _drawn(pipe)
     pipe.load_lora_weights(tmp_path / "lora.safetensors")
