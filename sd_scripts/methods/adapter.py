@@ -5,53 +5,38 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor, nn
 
 from .. import adapters
 from ..adapters import io, metadata, modelspec
-from ..adapters.facts import TrainingFacts
 from ..adapters.hashes import tensor_hashes
 from ..config.load import to_flat
 from ..config.network import NetworkConfig, rates
 from ..config.schema import Notice
 from ..errors import UserError
+from .base import PROGRAM, Method, Place, weight_dtype
 
 if TYPE_CHECKING:
     from ..config.train_config import TrainConfig
     from ..families.base import ModelFamily
 
-PROGRAM = "sd_scripts 1"
 
-
-class Place(Protocol):
-    """Where the training stands when a file is saved."""
-
-    step: int
-
-    @property
-    def epoch_under_way(self) -> int: ...
-
-
-class AdapterMethod:
+class AdapterMethod(Method):
     """The adapters that the settings ask for, attached to the family's model.
 
-    Merges base_weights into the model and reads network_weights first. Raises UserError where nothing is left to train
-    or a file does not fit. `facts` is for the file's metadata: whoever builds the training fills it in.
+    Merges base_weights into the model and reads network_weights first.
     """
 
     def __init__(self, config: TrainConfig, family: ModelFamily, seed: int = 0) -> None:
-        self.config, self.family = config, family
+        super().__init__(config, family, seed)
         self.network = config.network.resolved()
-        self.facts = TrainingFacts(seed=seed)
-        self.notices: list[Notice] = []
         self.rates = rates(self.network, config.optimizer)
         self.notices += part_notices(self.rates, self.network)
         self._merge_base_weights()
         self.adapters = self._made(seed)
-        self.adapters.to(_weight_dtype(config))
+        self.adapters.to(weight_dtype(config))
         self.adapters.attach()
 
     def _merge_base_weights(self) -> None:
@@ -97,50 +82,28 @@ class AdapterMethod:
         """For the optimizer: {"name", "params", "lr"}."""
         return self.adapters.parameter_groups(self.rates)
 
-    def parameters(self) -> Iterator[nn.Parameter]:
-        """Those that are still trained."""
-        return (parameter for parameter in self.adapters.modules.parameters() if parameter.requires_grad)
+    @property
+    def trained(self) -> nn.Module:
+        return self.adapters.modules
 
     @property
     def trains_text_encoder(self) -> bool:
-        """Whether what captions turn into can change during the training."""
         return any(part.startswith("text_encoder") for part in self.adapters.train_parts)
 
     def stop_text_encoder(self) -> None:
-        """From now on the text encoder's adapters stay as they are; they keep their place in the file."""
         for name, module in self.adapters.modules.items():
             if self.adapters.targets[name].part != "unet":
                 module.requires_grad_(False)
                 module.zero_grad(set_to_none=True)
 
-    def train_mode(self) -> None:
-        """Dropout acts, and the frozen networks may recompute what they did not keep."""
-        self._set_mode(True)
-
-    def eval_mode(self) -> None:
-        self._set_mode(False)
-
-    def _set_mode(self, training: bool) -> None:
-        self.adapters.train(training)
-        self.family.unet.train(training)
-        for text_encoder in self.family.text_encoders:
-            text_encoder.train(training and self.trains_text_encoder)
-
-    def to(self, device: torch.device | str) -> AdapterMethod:
-        self.adapters.to(device)
-        return self
-
     def after_step(self) -> dict[str, Tensor]:
-        """What follows a change of the weights; figures for the log, which stay on the device."""
         limit = self.network.scale_weight_norms
         return self.adapters.limit_norms(limit) if limit else {}
 
     def state_dict(self) -> dict[str, Tensor]:
-        """What a saved state holds."""
         return self.adapters.training_state()
 
     def load_state_dict(self, tensors: Mapping[str, Tensor]) -> None:
-        """Raises KeyError or UserError where the tensors are not those of these very adapters."""
         self.adapters.load_training_state(tensors)
 
     def save(self, path: Path, progress: Place) -> None:
@@ -164,13 +127,6 @@ class AdapterMethod:
         resolution = self.facts.datasets[0].resolution if self.facts.datasets else None
         spec = modelspec.fields(settings, self.family.name, resolution, now, PROGRAM)
         return fields | spec | tensor_hashes(tensors, fields)
-
-
-def _weight_dtype(config: TrainConfig) -> torch.dtype:
-    """Of the trained weights: 32 bits unless the user wants them halved too."""
-    if config.precision.full_fp16:
-        return torch.float16
-    return torch.bfloat16 if config.precision.full_bf16 else torch.float32
 
 
 def part_notices(part_rates: Mapping[str, float], network: NetworkConfig) -> Iterator[Notice]:

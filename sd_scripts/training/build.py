@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
+from .. import methods
 from ..config.optimizer import steps_of
 from ..config.train_config import TrainConfig
 from ..config.training import TrainingConfig
@@ -19,7 +20,7 @@ from ..data.dataset import Batches
 from ..events import RunFolder
 from ..families import load_family
 from ..families.base import ModelFamily
-from ..methods.adapter import AdapterMethod
+from ..methods.base import Method
 from ..objective import Objective
 from ..optim import optimizers, schedules
 from ..plan import Plan
@@ -60,7 +61,7 @@ def build(parts: Parts) -> Trainer:
     config, log = parts.config, parts.log
     log.state("loading", f"Loading {config.model.pretrained_model_name_or_path}")
     family = _family(parts)
-    method = AdapterMethod(config, family, parts.seed).to(parts.accelerator.device)
+    method = methods.create(config, family, parts.seed).to(parts.accelerator.device)
     memory.set_up(config.precision, family)
     log.notices(method.notices)
     optimizer = _optimizer(parts, method)
@@ -117,7 +118,7 @@ def _family(parts: Parts) -> ModelFamily:
     return family.to(parts.accelerator.device)
 
 
-def _optimizer(parts: Parts, method: AdapterMethod) -> Any:
+def _optimizer(parts: Parts, method: Method) -> Any:
     made = optimizers.create(method.trainable_groups(), parts.config.optimizer)
     optimizer = parts.accelerator.prepare_optimizer(made, device_placement=False)
     optimizers.train_mode(made)
@@ -152,7 +153,7 @@ def _alphas_cumprod(family: ModelFamily) -> torch.Tensor:
     return DDPMScheduler(**family.noise_schedule).alphas_cumprod
 
 
-def _rules(parts: Parts, method: AdapterMethod) -> Rules:
+def _rules(parts: Parts, method: Method) -> Rules:
     training = parts.config.training
     stop = training.stop_text_encoder_training
     return Rules(

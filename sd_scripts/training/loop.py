@@ -17,7 +17,7 @@ from .progress import Progress
 if TYPE_CHECKING:
     from ..data.dataset import Batch, Batches
     from ..families.base import ModelFamily
-    from ..methods.adapter import AdapterMethod
+    from ..methods.base import Method
     from ..objective import Objective
     from .checkpoints import Checkpoints
     from .control import Control
@@ -44,7 +44,7 @@ class Trainer:
     rules: Rules
     accelerator: Accelerator
     family: ModelFamily
-    method: AdapterMethod
+    method: Method
     objective: Objective
     batches: Batches
     optimizer: Any

@@ -1,0 +1,105 @@
+"""What the loop, the checkpoints and the states ask of a method, whatever it trains."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from typing_extensions import Self
+
+from ..adapters.facts import TrainingFacts
+
+if TYPE_CHECKING:
+    from ..config.schema import Notice
+    from ..config.train_config import TrainConfig
+    from ..families.base import ModelFamily
+
+PROGRAM = "sd_scripts 1"
+
+
+class Place(Protocol):
+    """Where the training stands when a file is saved."""
+
+    step: int
+
+    @property
+    def epoch_under_way(self) -> int: ...
+
+
+class Method(ABC):
+    """What is trained in a family's model, and how it is written.
+
+    Raises UserError where nothing is left to train or a file does not fit. `facts` is for the file's metadata: whoever
+    builds the training fills it in.
+    """
+
+    def __init__(self, config: TrainConfig, family: ModelFamily, seed: int = 0) -> None:
+        self.config, self.family = config, family
+        self.facts = TrainingFacts(seed=seed)
+        self.notices: list[Notice] = []
+
+    @abstractmethod
+    def trainable_groups(self) -> list[dict[str, Any]]:
+        """For the optimizer: {"name", "params", "lr"}."""
+
+    @property
+    @abstractmethod
+    def trained(self) -> nn.Module:
+        """All that this method trains, as one module: it holds trained parameters and nothing else's."""
+
+    @property
+    @abstractmethod
+    def trains_text_encoder(self) -> bool:
+        """Whether what captions turn into can change during the training."""
+
+    @abstractmethod
+    def stop_text_encoder(self) -> None:
+        """From now on the text encoder stays as it is; what was learned of it is kept and saved."""
+
+    @abstractmethod
+    def state_dict(self) -> dict[str, Tensor]:
+        """What a saved state holds."""
+
+    @abstractmethod
+    def load_state_dict(self, tensors: Mapping[str, Tensor]) -> None:
+        """Raises KeyError or UserError where the tensors are not those of this very training."""
+
+    @abstractmethod
+    def save(self, path: Path, progress: Place) -> None:
+        """Writes what was trained, whole or not at all. Raises UserError."""
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """Those that are still trained."""
+        return (parameter for parameter in self.trained.parameters() if parameter.requires_grad)
+
+    def train_mode(self) -> None:
+        """Dropout acts, and the networks may recompute what they did not keep."""
+        self._set_mode(True)
+
+    def eval_mode(self) -> None:
+        self._set_mode(False)
+
+    def _set_mode(self, training: bool) -> None:
+        self.trained.train(training)
+        self.family.unet.train(training)
+        for text_encoder in self.family.text_encoders:
+            text_encoder.train(training and self.trains_text_encoder)
+
+    def to(self, device: torch.device | str) -> Self:
+        self.trained.to(device)
+        return self
+
+    def after_step(self) -> dict[str, Tensor]:
+        """What follows a change of the weights; figures for the log, which stay on the device."""
+        return {}
+
+
+def weight_dtype(config: TrainConfig) -> torch.dtype:
+    """Of the trained weights: 32 bits unless the user wants them halved too."""
+    if config.precision.full_fp16:
+        return torch.float16
+    return torch.bfloat16 if config.precision.full_bf16 else torch.float32
