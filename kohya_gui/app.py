@@ -9,18 +9,21 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from starlette.middleware import Middleware
 
 from sd_scripts.config import toml
 from sd_scripts.errors import UserError
 from sd_scripts.tools import TOOLS
 
-from . import live, presets, theme, tool_page, train_page
+from . import live, presets, texts, theme, tool_page, train_page
+from .delivery import Delivery
 from .layout import TRAIN_LORA
 from .runs.store import RunStore
 from .runs.supervisor import ENGINE, ROOT, Supervisor
@@ -140,14 +143,25 @@ def opening(options: Options) -> presets.Preset:
 
 
 def build(train: train_page.TrainPage) -> gr.Blocks:
-    with gr.Blocks(title=TITLE, fill_width=True, analytics_enabled=False) as page:
-        gr.Navbar(main_page_name="Train")
-        gr.HTML(theme.header(TITLE), elem_id="top")
-        train_page.build(train)
-    with page.route("Tools", "/tools"):
-        for tool in TOOLS.values():
-            tool_page.build(tool)
+    with texts.building():
+        with gr.Blocks(title=TITLE, fill_width=True, analytics_enabled=False) as page:
+            _top("")
+            train_page.build(train)
+        with page.route("Tools", "/tools"):
+            _top("tools")
+            for tool in TOOLS.values():
+                tool_page.build(tool)
     return page
+
+
+def _top(path: str) -> None:
+    """Our own line of links is lighter than Gradio's, and there on a phone too."""
+    gr.Navbar(visible=False, main_page_name=theme.PAGES[""])
+    gr.HTML(theme.header(TITLE, path), elem_id="top")
+
+
+def heads() -> dict[str, Callable[[str], str]]:
+    return {path: partial(theme.head, path) for path in theme.FILES}
 
 
 def serve(options: Options, engine: Sequence[str] = ENGINE) -> gr.Blocks:
@@ -165,7 +179,10 @@ def serve(options: Options, engine: Sequence[str] = ENGINE) -> gr.Blocks:
         inbrowser=options.inbrowser and not options.headless,
         auth=(options.username, options.password) if options.username and options.password else None,
         root_path=options.root_path,
-        app_kwargs={"routes": live.router(store, supervisor, board).routes},
+        app_kwargs={
+            "routes": live.router(store, supervisor, board).routes,
+            "middleware": [Middleware(Delivery, heads())],
+        },
         prevent_thread_lock=True,
         show_error=True,
         quiet=True,
@@ -173,7 +190,6 @@ def serve(options: Options, engine: Sequence[str] = ENGINE) -> gr.Blocks:
         footer_links=[],
         theme=theme.calm(),
         css=theme.text("style.css"),
-        head=theme.head(),
     )
     return page
 

@@ -1,15 +1,30 @@
-"""How the page looks: one calm theme of system fonts, and our own small style sheet and script, sent with the page."""
+"""How the pages look: one calm theme of system fonts, and our own small style sheets and scripts, sent with a page."""
 
 from __future__ import annotations
 
+import json
+import re
 from functools import cache
 from html import escape
 from pathlib import Path
 
 import gradio as gr
 
+from . import texts
+
 STATIC = Path(__file__).parent / "static"
-SCRIPTS = ("page.js", "chart.js", "live.js")
+PAGES = {"": "Train", "tools": "Tools"}
+"""Path of a page -> its name."""
+
+EVERY_PAGE = ("texts.js", "page.js")
+FILES = {
+    "": ("chart.js", "live.js", "plan.css", "plan.js", "train.css", "train.js"),
+    "dataset": ("dataset.css", "dataset.js"),
+    "runs": ("chart.js", "live.js", "runs.css", "runs.js"),
+    "tools": ("tools.css", "tools.js"),
+    "settings": ("settings.css", "settings.js"),
+}
+"""Path of a page -> the files that it needs beside those of every page."""
 
 
 @cache
@@ -17,18 +32,53 @@ def text(name: str) -> str:
     return (STATIC / name).read_text(encoding="utf-8")
 
 
-def head() -> str:
+def files(page: str) -> list[str]:
+    return [name for name in (*EVERY_PAGE, *FILES[page]) if (STATIC / name).is_file()]
+
+
+@cache
+def head(page: str, language: str = texts.ENGLISH) -> str:
     """Sent inside the page, so that it works under any path a proxy shows it at."""
-    return "".join(f"<script>{text(name)}</script>" for name in SCRIPTS)
+    parts = [f"<style>{text(name)}</style>" for name in files(page) if name.endswith(".css")]
+    parts.append(_words(page, language))
+    parts += [f"<script>{text(name)}</script>" for name in files(page) if name.endswith(".js")]
+    return "".join(parts)
 
 
-def header(title: str) -> str:
-    """The page's top line, with what concerns the page as a whole."""
+def _words(page: str, language: str) -> str:
+    """What the page's scripts say, where it is not said in English."""
+    table = texts.table(language)
+    known = {
+        key: table[key]
+        for name in files(page)
+        if name.endswith(".js")
+        for key in script_texts(text(name))
+        if key in table
+    }
+    shown = json.dumps(known, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+    return f"<script>window.texts={shown}</script>" if known else ""
+
+
+def script_texts(script: str) -> list[str]:
+    """The first arguments of the calls of `t` in a script."""
+    return [json.loads(found) for found in re.findall(r'(?:(?<![\w.])|\bwindow\.)t\(\s*("(?:[^"\\]|\\.)*")', script)]
+
+
+def header(title: str, current: str) -> str:
+    """The top line of the page at the path `current`: the way to the others, and what concerns all of them."""
+    links = "".join(_link(path, name, path == current) for path, name in PAGES.items())
+    choices = "".join(f'<option value="{code}" lang="{code}">{name}</option>' for code, name in texts.LANGUAGES.items())
     return (
-        f'<header><h1>{escape(title)}</h1><nav><button type="button" id="toggle-keys" aria-pressed="false" '
+        f'<header><a class="title" href="./">{escape(title)}</a><nav aria-label="Pages">{links}</nav>'
+        '<div class="switches"><button type="button" id="toggle-keys" aria-pressed="false" '
         'title="Show the key of every setting, as used in presets, TOML files and flags">Show keys</button>'
-        '<button type="button" id="toggle-dark" aria-pressed="false">Dark</button></nav></header>'
+        '<button type="button" id="toggle-dark" aria-pressed="false">Dark</button>'
+        f'<select data-language aria-label="Language">{choices}</select></div></header>'
     )
+
+
+def _link(path: str, name: str, here: bool) -> str:
+    return f'<a href="./{path}"' + (' aria-current="page"' if here else "") + f">{name}</a>"
 
 
 def calm() -> gr.themes.Base:
