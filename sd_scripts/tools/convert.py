@@ -17,11 +17,11 @@ from torch import Tensor
 from ..errors import UserError
 from ..families.names import ldm
 from ..families.names.tables import Names, renamed, reverse
+from ..families.tensor_file import TensorFile
 from .networks import ALPHA, DIFFUSERS_SIGNS, DOWN, UP, Factors, base_family, open_file, open_network, saved_dtype
 from .places import TEXT, TEXT_1, TEXT_2, UNET, stored_as_convolution
 from .records import VERSIONS, of_sizes, save, save_tensors
 from .settings import ConvertSettings
-from .tensors import TensorFile
 from .tool import Say
 
 SDXL = {

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping
 from ..adapters import kind_of
 from ..adapters.hashes import file_hashes
 from ..families.names.lora import MIDDLE, down_block, up_block
+from ..families.tensor_file import TensorFile
 from .convert import PEFT_DOWN, is_diffusers
 from .networks import ALPHA, DOWN, Network, base_family, open_file
 from .settings import InspectSettings
-from .tensors import TensorFile
 from .tool import Say
 
 TRAINING = (

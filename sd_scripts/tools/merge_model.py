@@ -15,10 +15,10 @@ from pathlib import Path
 from torch import Tensor
 
 from ..errors import UserError
+from ..families.tensor_file import TensorFile, check_room, sizes, write
 from .networks import Network, words
 from .places import Model, Place, open_model
 from .settings import MergeSettings
-from .tensors import TensorFile, check_room, sizes, write
 from .tool import Say
 
 Merges = dict[tuple[Path, str], list[tuple[Place, str]]]

@@ -15,7 +15,7 @@ from torch import Tensor
 from ..adapters import kind_of
 from ..adapters.io import DTYPES as PRECISIONS
 from ..errors import UserError
-from .tensors import Entry, TensorFile
+from ..families.tensor_file import Entry, TensorFile
 
 DOWN, UP, ALPHA = "lora_down.weight", "lora_up.weight", "alpha"
 DIFFUSERS_SIGNS = (".lora_A.", ".lora_B.", ".lora.down.", ".lora.up.", "_lora.down.", "_lora.up.", "lora_linear_layer.")

@@ -19,7 +19,7 @@ from ..families import configs, detect
 from ..families.names import ldm
 from ..families.names.tables import Names, renamed, reverse, under
 from ..families.sources import locate
-from .tensors import TensorFile
+from ..families.tensor_file import TensorFile
 
 UNET, TEXT, TEXT_1, TEXT_2 = "lora_unet_", "lora_te_", "lora_te1_", "lora_te2_"
 TEXTS = (TEXT, TEXT_1, TEXT_2)

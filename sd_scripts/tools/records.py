@@ -13,8 +13,8 @@ from torch import Tensor
 
 from ..adapters import hashes, modelspec
 from ..adapters.io import write_whole
+from ..families.tensor_file import Entry, check_room, sizes
 from .networks import Factors, Network, base_family
-from .tensors import Entry, check_room, sizes
 
 PROGRAM = "sd-lora-studio"
 VERSIONS = {"sd1": "sd_v1", "sd2": "sd_v2", "sdxl": "sdxl_base_v1-0"}

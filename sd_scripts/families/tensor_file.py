@@ -20,8 +20,8 @@ from torch import Tensor
 
 from ..adapters.io import write_whole
 from ..errors import UserError
-from ..families.detect import read_header
-from ..families.sources import read_tensors
+from .detect import read_header
+from .sources import read_tensors
 
 DTYPES = {
     "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
@@ -114,7 +114,7 @@ def write(
     """
     ordered = dict(sorted(entries.items(), key=lambda item: -item[1].dtype.itemsize))  # so that all numbers are aligned
     header = _header(ordered, metadata)
-    check_room(path, len(header) + sum(entry.size for entry in ordered.values()))
+    check_room(path, len(header) + sum(entry.size for entry in ordered.values()), key)
 
     def stream(temporary: Path) -> None:
         try:
@@ -152,13 +152,14 @@ def _append(file: BinaryIO, name: str, entry: Entry, tensor: Tensor) -> None:
         file.write(memoryview(plain.view(torch.uint8).numpy()))
 
 
-def check_room(path: Path, size: int) -> None:
-    """Raises UserError where fewer than `size` bytes are free in the nearest folder above `path` that is there."""
+def check_room(path: Path, size: int, key: str = "save_to") -> None:
+    """Raises UserError, which names the setting `key`, where fewer than `size` bytes are free in the nearest folder above
+    `path` that is there."""
     folder = next((parent for parent in path.absolute().parents if parent.is_dir()), None)
     free = shutil.disk_usage(folder).free if folder else size
     if free < size:
         raise UserError(
-            f"save_to: {path} needs {size:,} bytes and {free:,} are free; free some space or name another disk."
+            f"{key}: {path} needs {size:,} bytes and {free:,} are free; free some space or name another disk."
         )
 
 
