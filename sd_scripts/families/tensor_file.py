@@ -153,8 +153,8 @@ def _append(file: BinaryIO, name: str, entry: Entry, tensor: Tensor) -> None:
 
 
 def check_room(path: Path, size: int, key: str = "save_to") -> None:
-    """Raises UserError, which names the setting `key`, where fewer than `size` bytes are free in the nearest folder above
-    `path` that is there."""
+    """Raises UserError, which names the setting `key`, where fewer than `size` bytes are free in the nearest folder
+    above `path` that is there."""
     folder = next((parent for parent in path.absolute().parents if parent.is_dir()), None)
     free = shutil.disk_usage(folder).free if folder else size
     if free < size:
