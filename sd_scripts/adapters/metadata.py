@@ -51,24 +51,35 @@ VERSIONS = {"sd1": "sd_v1", "sd2": "sd_v2", "sdxl": "sdxl_base_v1-0"}
 
 
 def build(
-    settings: Mapping[str, Any], facts: TrainingFacts, network: NetworkConfig, *, epoch: int, step: int, saved_at: float
+    settings: Mapping[str, Any],
+    facts: TrainingFacts,
+    network: NetworkConfig | None,
+    *,
+    epoch: int,
+    step: int,
+    saved_at: float,
 ) -> dict[str, str]:
-    """Every field. settings: all settings, flat, without secrets."""
+    """Every field. settings: all settings, flat, without secrets. network: None where something else was trained."""
     found = {name: _off_is_none(name, settings.get(name)) for name in FROM_SETTINGS}
-    found["network_module"] = network.network_module.strip().removeprefix("sd_scripts.")
+    found |= _network(network) if network else {}
     found |= _counts(facts) | {
         "training_finished_at": saved_at,
         "epoch": epoch,
         "steps": step,
         "base_model_version": base_model_version(settings),
-        "network_args": json.dumps(network_args(network)),
         "debiased_estimation": bool(settings.get("debiased_estimation_loss")),
         "huber_scale": settings.get("huber_scale"),
         **model_names("sd_model", settings.get("pretrained_model_name_or_path")),
         **model_names("vae", settings.get("vae")),
         **(_of_dataset_config(facts.datasets) if facts.from_dataset_config else _of_folders(facts, settings)),
     }
-    return {f"ss_{name}": as_text(value) for name, value in found.items()}
+    left = {name: value for name, value in found.items() if network or not name.startswith("network_")}
+    return {f"ss_{name}": as_text(value) for name, value in left.items()}
+
+
+def _network(network: NetworkConfig) -> dict[str, object]:
+    module = network.network_module.strip().removeprefix("sd_scripts.")
+    return {"network_module": module, "network_args": json.dumps(network_args(network))}
 
 
 def minimum(metadata: Mapping[str, str]) -> dict[str, str]:

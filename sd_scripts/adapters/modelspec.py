@@ -1,10 +1,11 @@
-"""ModelSpec fields of an adapter file (Stability AI's Model Metadata Standard, 1.0.1)."""
+"""ModelSpec fields of a trained file (Stability AI's Model Metadata Standard, 1.0.1)."""
 
 from __future__ import annotations
 
 import base64
 import mimetypes
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ ARCHITECTURES = {
     "sd2_v": "stable-diffusion-v2-768-v",
     "sdxl": "stable-diffusion-xl-v1-base",
 }
+ORIGINAL_CODE = "https://github.com/Stability-AI/generative-models"
+"""Stands for the original layout in the field `implementation`."""
 TAKEN_OVER = (
     "author", "description", "license", "tags", "usage_hint", "thumbnail", "merged_from", "trigger_phrase",
     "preprocessor", "is_negative_embedding",
@@ -26,18 +29,40 @@ TAKEN_OVER = (
 """Fields with a setting `metadata_NAME` each."""
 
 
+@dataclass(frozen=True)
+class Kind:
+    """What sort of file it is. ending: of its architecture's name; none for a whole model. title: where none is
+    given."""
+
+    ending: str
+    title: str
+
+    def implementation(self, family: str) -> str:
+        return "diffusers" if self.ending == "/lora" and family != "sdxl" else ORIGINAL_CODE
+
+
+LORA = Kind("/lora", "LoRA")
+TEXTUAL_INVERSION = Kind("/textual-inversion", "TextualInversion")
+CHECKPOINT = Kind("", "Checkpoint")
+
+
 def fields(
-    settings: Mapping[str, Any], family: str, resolution: tuple[int, int] | None, saved_at: float, version: str
+    settings: Mapping[str, Any],
+    family: str,
+    resolution: tuple[int, int] | None,
+    saved_at: float,
+    version: str,
+    kind: Kind = LORA,
 ) -> dict[str, str]:
     """All fields, "modelspec." before each. resolution: of the training, in pixels; None where it is not known."""
     velocity = bool(settings.get("v_parameterization"))
-    side = 768 if family == "sd2" and velocity else 512
+    side = 1024 if family == "sdxl" else 768 if family == "sd2" and velocity else 512
     width, height = resolution or (side, side)
     found = {
         "sai_model_spec": VERSION,
-        "architecture": ARCHITECTURES.get(f"{family}_v" if velocity else family, ARCHITECTURES[family]) + "/lora",
-        "implementation": "diffusers",
-        "title": settings.get("metadata_title") or settings.get("output_name") or "LoRA",
+        "architecture": ARCHITECTURES.get(f"{family}_v" if velocity else family, ARCHITECTURES[family]) + kind.ending,
+        "implementation": kind.implementation(family),
+        "title": settings.get("metadata_title") or settings.get("output_name") or kind.title,
         "date": datetime.fromtimestamp(int(saved_at)).isoformat(),
         "resolution": f"{width}x{height}",
         "prediction_type": "v" if velocity else "epsilon",
