@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -49,6 +50,83 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         vae=vae, text_encoder=text_encoder, unet=unet, scheduler=networks.new_scheduler(),
         tokenizer=networks.load_tokenizer(STARTER / "model" / "tokenizer"),
         safety_checker=None, feature_extractor=None, requires_safety_checker=False,
+    ).save_pretrained(folder)  # fmt: skip
+    return folder
+
+
+def _vae(levels: int, scaling_factor: float = 0.18215) -> Any:
+    from diffusers import AutoencoderKL
+
+    return AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * levels, up_block_types=("UpDecoderBlock2D",) * levels,
+        block_out_channels=(4,) * levels, norm_num_groups=2, latent_channels=4, sample_size=32, layers_per_block=2,
+        scaling_factor=scaling_factor,
+    )  # fmt: skip
+
+
+def _text_config(width: int, layers: int, **more: Any) -> Any:
+    from transformers import CLIPTextConfig
+
+    from sd_scripts.starter import networks
+
+    return CLIPTextConfig(
+        hidden_size=width, intermediate_size=32, num_hidden_layers=layers, num_attention_heads=2,
+        bos_token_id=networks.BOS, eos_token_id=networks.EOS, **more,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def tiny_sd2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A diffusers folder of SD 2.x's structure (768-v): OpenCLIP's activation, linear projections, velocity."""
+    import torch
+    from diffusers import DDIMScheduler, UNet2DConditionModel
+    from transformers import CLIPTextModel
+
+    from sd_scripts.families.parts import own_tokenizer
+
+    folder = tmp_path_factory.mktemp("models") / "tiny_sd2"
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        unet = UNet2DConditionModel(
+            sample_size=8, block_out_channels=(8, 8, 8, 8), norm_num_groups=4, cross_attention_dim=16,
+            attention_head_dim=2, use_linear_projection=True,
+        )  # fmt: skip
+        text_encoder = CLIPTextModel(_text_config(16, 3, projection_dim=16, pad_token_id=0, hidden_act="gelu"))
+        vae = _vae(2)
+    for name, network in (("unet", unet), ("vae", vae), ("text_encoder", text_encoder)):
+        network.save_pretrained(folder / name)
+    DDIMScheduler(beta_schedule="scaled_linear", prediction_type="v_prediction").save_pretrained(folder / "scheduler")
+    own_tokenizer("!").save_pretrained(folder / "tokenizer")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_sdxl(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A diffusers folder of SDXL's structure: three levels, deeper attention below, two text encoders, sizes told."""
+    import torch
+    from diffusers import EulerDiscreteScheduler, StableDiffusionXLPipeline, UNet2DConditionModel
+    from transformers import CLIPTextModel, CLIPTextModelWithProjection
+
+    from sd_scripts.families.configs import NOISE_SCHEDULE
+    from sd_scripts.families.parts import own_tokenizer
+
+    folder = tmp_path_factory.mktemp("models") / "tiny_sdxl"
+    with torch.random.fork_rng():
+        torch.manual_seed(2)
+        unet = UNet2DConditionModel(
+            sample_size=8, block_out_channels=(8, 8, 16), norm_num_groups=4, cross_attention_dim=16 + 24,
+            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+            up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+            transformer_layers_per_block=(1, 2, 3), attention_head_dim=2, use_linear_projection=True,
+            addition_embed_type="text_time", addition_time_embed_dim=8, projection_class_embeddings_input_dim=6 * 8 + 20,
+        )  # fmt: skip
+        one = CLIPTextModel(_text_config(16, 3, projection_dim=16))
+        two = CLIPTextModelWithProjection(_text_config(24, 4, projection_dim=20, pad_token_id=0, hidden_act="gelu"))
+        vae = _vae(2, scaling_factor=0.13025)
+    StableDiffusionXLPipeline(
+        vae=vae, unet=unet, text_encoder=one, text_encoder_2=two, tokenizer=own_tokenizer(),
+        tokenizer_2=own_tokenizer("!"), scheduler=EulerDiscreteScheduler(**NOISE_SCHEDULE),
+        force_zeros_for_empty_prompt=True, add_watermarker=False,
     ).save_pretrained(folder)  # fmt: skip
     return folder
 

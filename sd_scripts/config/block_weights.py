@@ -2,8 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """How many blocks lie on a U-Net's way down, in the middle and on its way up.
+
+    before, after: blocks that have a rank but no rate of their own: what is embedded, and the last layers.
+    """
+
+    down: int = 12
+    mid: int = 1
+    up: int = 12
+    before: int = 0
+    after: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.before + self.down + self.mid + self.up + self.after
+
+
+BLOCKS = {"sd1": Blocks(), "sd2": Blocks(), "sdxl": Blocks(9, 3, 9, before=1, after=1)}
 DOWN, MID, UP = 12, 1, 12
-"""How many blocks lie on the U-Net's way down, in the middle and on its way up."""
+"""Of Stable Diffusion 1.x and 2.x."""
 
 CURVES = ("sine", "cosine", "linear", "reverse_linear", "zeros")
 """Names that stand for a list of block weights."""

@@ -18,11 +18,16 @@ class ModelConfig(Group):
     """The model to teach: a .safetensors or .ckpt file, a diffusers folder, or a Hugging Face model ID. The default is
     the small model that comes with this program."""
 
+    sdxl: Annotated[bool, Ui(label="Stable Diffusion XL", basic=True)] = False
+    """The base model is Stable Diffusion XL, or one that was made of it (Pony, Illustrious, NoobAI). Off for 1.x and
+    2.x."""
+
     v2: Annotated[bool, Ui(label="Stable Diffusion 2.x", basic=True)] = False
-    """The base model is Stable Diffusion 2.x. Off for 1.x."""
+    """The base model is Stable Diffusion 2.x. Off for 1.x and XL."""
 
     v_parameterization: Annotated[bool, AppliesTo(families=DDPM), Ui(label="V-prediction", basic=True)] = False
-    """The base model predicts velocity instead of noise, as the 768-pixel Stable Diffusion 2.x models do."""
+    """The base model predicts velocity instead of noise, as the 768-pixel Stable Diffusion 2.x models do, and a few
+    made of XL."""
 
     vae: Annotated[str | None, Ui(label="VAE", kind="file")] = None
     """Another VAE to use with the model: a file, a diffusers folder, or a Hugging Face model ID. Empty: the model's
@@ -46,16 +51,18 @@ class ModelConfig(Group):
 
     @property
     def family(self) -> str:
-        return "sd2" if self.v2 else "sd1"
+        return "sdxl" if self.sdxl else "sd2" if self.v2 else "sd1"
 
     def relations(self) -> Iterator[Problem]:
         if not self.pretrained_model_name_or_path.strip():
             yield Problem(
                 "pretrained_model_name_or_path", "It is empty; give a model file, a folder or a Hugging Face model ID."
             )
-        if self.v2 and self.clip_skip:
+        if self.v2 and self.sdxl:
+            yield Problem("v2", "It and sdxl are both on, and a model is of one of the two; turn one off.")
+        if self.family == "sd2" and self.clip_skip:
             yield Notice("clip_skip", "Stable Diffusion 2.x is normally trained without clip skip.")
-        if self.v_parameterization and not self.v2:
+        if self.v_parameterization and self.family == "sd1":
             yield Notice(
                 "v_parameterization", "Stable Diffusion 1.x models predict noise, except for a few that say otherwise."
             )

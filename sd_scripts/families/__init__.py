@@ -1,4 +1,4 @@
-"""Kinds of models. A family is one file here and one line in `FAMILIES`."""
+"""Kinds of models. A family is one file here, one in names/ and one line in `load_family`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ def load_family(model: ModelConfig, precision: PrecisionConfig) -> ModelFamily:
 
     Raises UserError where it can't be found, can't be read, or is of another family than the settings say.
     """
-    from .sd import StableDiffusion
+    from .sd import StableDiffusion1, StableDiffusion2
+    from .sdxl import StableDiffusionXL
 
-    families = {"sd1": StableDiffusion, "sd2": StableDiffusion}
-    return families[model.family].load(model, precision)
+    families: tuple[type[ModelFamily], ...] = (StableDiffusion1, StableDiffusion2, StableDiffusionXL)
+    return next(kind for kind in families if kind.name == model.family).load(model, precision)

@@ -6,19 +6,22 @@ Shapes: B batch, C channels, H and W height and width (of pixels or of latents),
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import Self
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
+    from ..config.block_weights import Blocks
     from ..config.model import ModelConfig
     from ..config.precision import PrecisionConfig
     from ..config.schema import Notice
+    from .kept_texts import KeptTexts
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,7 @@ class Target:
     """A layer that an adapter can reach.
 
     name: what it is called in adapter files. part: "unet", "text_encoder" or "text_encoder_2". block: its index among
-    the blocks that can have a rank and a rate of their own (25 in Stable Diffusion), None where it lies in none.
+    the blocks that can have a rank and a rate of their own (see `config.block_weights`), None where it lies in none.
     stored_as_convolution: files hold its matrices as 1x1 convolutions even where the module is linear. role: what it is
     in the network, by which networks choose their layers: attention, mlp, projection, resnet, sampler, end or time.
     """
@@ -41,9 +44,19 @@ class Target:
 
 @dataclass(frozen=True)
 class Condition:
-    """What the network is told about the pictures."""
+    """What the network is told about the pictures.
+
+    text_BTC: the captions, token by token. text_of_layer: path of an attention network of the U-Net, such as
+    `mid_block.attentions.0` -> the captions as that one alone reads them (B, T, C).
+    pooled_BD: the captions as a whole. sizes_B6: height and width of the original picture, top and left of the cut,
+    height and width of the target, in pixels; None stands for a picture that was neither resized nor cut. Both are
+    for families that ask for them.
+    """
 
     text_BTC: Tensor
+    pooled_BD: Tensor | None = None
+    sizes_B6: Tensor | None = None
+    text_of_layer: Mapping[str, Tensor] | None = None
 
 
 Draws = torch.Generator | list[torch.Generator] | None
@@ -56,6 +69,15 @@ class Pictures(Protocol):
     captions: list[str]
     pixels_BCHW: Tensor | None
     latents_BCHW: Tensor | None
+    original_sizes_hw: list[tuple[int, int]]
+    crop_top_lefts: list[tuple[int, int]]
+    target_sizes_hw: list[tuple[int, int]]
+
+
+class Reader(Protocol):
+    """Reads captions for a family in a way of its own."""
+
+    def of(self, captions: Sequence[str], family: ModelFamily) -> Condition: ...
 
 
 class ModelFamily(ABC):
@@ -75,8 +97,16 @@ class ModelFamily(ABC):
     noise_schedule: dict[str, Any]
     """Arguments that make a diffusers scheduler the one that the model was trained with."""
     compute_dtype: torch.dtype
+    layout: str
+    """Of where it came from: "diffusers" (a folder) or "original" (a single file)."""
     notices: list[Notice]
     """What should be said about how it was loaded."""
+    blocks: Blocks
+    """The U-Net's blocks that can have a rank and a rate of their own."""
+    kept_texts: KeptTexts | None = None
+    """Captions that were encoded before, where text encoders no longer change."""
+    reader: Reader | None = None
+    """Who reads captions in place of the text encoders alone."""
     vae_batch_size: int | None = None
     """How many pictures the VAE takes at once, where that is limited."""
 
@@ -90,8 +120,8 @@ class ModelFamily(ABC):
         """Pictures (-1..1) -> unscaled latents, drawn from the VAE's distribution (its mean without a generator)."""
 
     @abstractmethod
-    def condition(self, captions: Pictures | Sequence[str]) -> Condition:
-        """What the captions say to the network."""
+    def encode_captions(self, captions: Sequence[str]) -> Condition:
+        """What the captions say to the network, by the text encoders as they are now."""
 
     @abstractmethod
     def predict(self, noisy_BCHW: Tensor, t_B: Tensor, condition: Condition) -> Tensor:
@@ -107,6 +137,24 @@ class ModelFamily(ABC):
     @abstractmethod
     def pipeline(self, scheduler: Any) -> DiffusionPipeline:
         """A pipeline that draws with these very networks."""
+
+    @abstractmethod
+    def original_tensors(self) -> dict[str, Tensor]:
+        """All networks' tensors under their names in the original layout, that of single files."""
+
+    @abstractmethod
+    def store_in_8_bits(self, text_encoder: bool) -> None:
+        """Keeps the frozen U-Net's weights in 8 bits, and with `text_encoder` the text encoders' too."""
+
+    @abstractmethod
+    def checkpoint_gradients(self) -> None:
+        """Computes activations twice in place of keeping them."""
+
+    def condition(self, batch: Pictures | Sequence[str]) -> Condition:
+        """What the network is told about a batch's pictures; about captions alone, what they say."""
+        captions = batch if isinstance(batch, Sequence) else batch.captions
+        reader = self.reader or self.kept_texts
+        return reader.of(captions, self) if reader else self.encode_captions(captions)
 
     def latents(self, batch: Pictures, generator: Draws = None) -> Tensor:
         """Scaled latents of a batch: the cached ones, or its pictures encoded."""
@@ -126,7 +174,7 @@ class ModelFamily(ABC):
     def networks(self) -> Iterable[nn.Module]:
         return [self.unet, *self.text_encoders, self.vae]
 
-    def to(self, device: torch.device | str) -> ModelFamily:
+    def to(self, device: torch.device | str) -> Self:
         for network in self.networks:
             network.to(device)
         return self

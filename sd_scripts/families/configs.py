@@ -13,11 +13,17 @@ from typing import Any
 
 Shape = tuple[int, ...]
 Config = dict[str, Any]
+Noted = Mapping[str, Config]
+"""Name of a network's folder -> its config."""
 
 NOTED = "sd_scripts_configs"
 """Key of the header's metadata under which this program notes the configs of what it wrote."""
 
-SAMPLE_SIZE = {"sd1": 64, "sd2": 96}
+SAMPLE_SIZE = {"sd1": 64, "sd2": 96, "sdxl": 128}
+SIZE_NUMBERS, SIZE_CHANNELS = 6, 256
+"""SDXL is told six sizes, each embedded in so many channels."""
+SCALING_FACTOR = {"sd1": 0.18215, "sd2": 0.18215, "sdxl": 0.13025}
+"""What makes latents' deviation 1."""
 NOISE_SCHEDULE: Config = {
     "beta_start": 0.00085,
     "beta_end": 0.012,
@@ -59,9 +65,8 @@ def unet_config(shapes: Mapping[str, Shape], family: str) -> Config:
         if n == 1 or follows_downsampler:
             levels.append(level)
         layers = max(layers, 1) if n == 1 else layers + (len(levels) == 1)
-    context = shapes["middle_block.1.transformer_blocks.0.attn2.to_k.weight"][1]
     channels = [width for width, _ in levels]
-    return {
+    return _size_config(shapes, levels) | {
         "sample_size": SAMPLE_SIZE[family],
         "in_channels": shapes["input_blocks.0.0.weight"][1],
         "out_channels": shapes["out.2.weight"][0],
@@ -69,14 +74,37 @@ def unet_config(shapes: Mapping[str, Shape], family: str) -> Config:
         "layers_per_block": layers,
         "down_block_types": ["CrossAttnDownBlock2D" if attends else "DownBlock2D" for _, attends in levels],
         "up_block_types": ["CrossAttnUpBlock2D" if attends else "UpBlock2D" for _, attends in reversed(levels)],
-        "cross_attention_dim": context,
-        "attention_head_dim": [width // 64 for width in channels] if family == "sd2" else 8,
+        "cross_attention_dim": shapes["middle_block.1.transformer_blocks.0.attn2.to_k.weight"][1],
+        "attention_head_dim": 8 if family == "sd1" else [width // 64 for width in channels],
         "use_linear_projection": len(shapes["middle_block.1.proj_in.weight"]) == 2,
     }
 
 
-def vae_config(shapes: Mapping[str, Shape]) -> Config:
-    """Of a VAE in the original layout, names without `first_stage_model.`."""
+def _size_config(shapes: Mapping[str, Shape], levels: list[tuple[int, bool]]) -> Config:
+    """What a U-Net that is told the sizes of pictures (SDXL) has beyond others: that, and deeper attention networks."""
+    if "label_emb.0.0.weight" not in shapes:
+        return {}
+    depths = [_depth_of_level(shapes, width) if attends else 0 for width, attends in levels]
+    return {
+        "addition_embed_type": "text_time",
+        "addition_time_embed_dim": SIZE_CHANNELS,
+        "projection_class_embeddings_input_dim": shapes["label_emb.0.0.weight"][1],
+        "transformer_layers_per_block": [depth or 1 for depth in depths],
+    }
+
+
+def _depth_of_level(shapes: Mapping[str, Shape], width: int) -> int:
+    """How many transformer blocks the attention networks of the level with so many channels have on the way down."""
+    start = next(
+        key.removesuffix("norm.weight")
+        for key, shape in shapes.items()
+        if re.fullmatch(r"input_blocks\.\d+\.1\.norm\.weight", key) and shape[0] == width
+    )
+    return _count(shapes, rf"{re.escape(start)}transformer_blocks\.(\d+)\.")
+
+
+def vae_config(shapes: Mapping[str, Shape], family: str = "sd1") -> Config:
+    """Of a family's VAE in the original layout, names without `first_stage_model.`."""
     levels = _count(shapes, r"encoder\.down\.(\d+)\.")
     return {
         "in_channels": shapes["encoder.conv_in.weight"][1],
@@ -86,8 +114,8 @@ def vae_config(shapes: Mapping[str, Shape]) -> Config:
         "down_block_types": ["DownEncoderBlock2D"] * levels,
         "up_block_types": ["UpDecoderBlock2D"] * levels,
         "latent_channels": shapes["decoder.conv_in.weight"][1],
-        "sample_size": 512,
-        "scaling_factor": 0.18215,
+        "sample_size": 1024 if family == "sdxl" else 512,
+        "scaling_factor": SCALING_FACTOR[family],
     }
 
 
@@ -103,14 +131,15 @@ def clip_config(shapes: Mapping[str, Shape]) -> Config:
     }
 
 
-def openclip_config(shapes: Mapping[str, Shape]) -> Config:
-    """Of the OpenCLIP text encoder in Stable Diffusion 2.x files, without its last block, which is not used."""
+def openclip_config(shapes: Mapping[str, Shape], spare: int = 1) -> Config:
+    """Of the OpenCLIP text encoder in Stable Diffusion 2.x and XL files, without the last `spare` blocks."""
     config = _text_config(shapes, r"transformer\.resblocks\.(\d+)\.", "token_embedding.weight", "positional_embedding")
-    layers = config["num_hidden_layers"] - 1
+    layers = config["num_hidden_layers"] - spare
     intermediate = shapes["transformer.resblocks.0.mlp.c_fc.weight"][0]
     return config | {
         "num_hidden_layers": layers,
         "intermediate_size": intermediate,
+        "projection_dim": shapes.get("text_projection", (0, config["hidden_size"]))[1],
         "hidden_act": "gelu",
         "pad_token_id": 0,
     }
@@ -130,6 +159,6 @@ def _text_config(shapes: Mapping[str, Shape], layers: str, tokens: str, position
     }
 
 
-def with_noted(noted: Mapping[str, Config], name: str, told: Callable[[], Config]) -> Config:
+def with_noted(noted: Noted, name: str, told: Callable[[], Config]) -> Config:
     """The noted config of a network where there is one, else what its shapes tell."""
     return dict(noted[name]) if name in noted else told()

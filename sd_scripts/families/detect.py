@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,8 @@ def _detect_folder(path: Path) -> Detected:
 def _family_of_folder(path: Path, unet: dict[str, Any]) -> str:
     """SD 2 has OpenCLIP's text encoder, which has plain GELU for an activation; SDXL has two text encoders."""
     if unet.get("addition_embed_type") == "text_time" or (path / "text_encoder_2").is_dir():
+        if not (path / "text_encoder").is_dir():
+            raise no_refiner(path)
         return "sdxl"
     text = read_json(path / "text_encoder" / "config.json") if (path / "text_encoder" / "config.json").is_file() else {}
     return "sd2" if text.get("hidden_act", "quick_gelu") == "gelu" else "sd1"
@@ -111,8 +114,13 @@ def read_json(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} can't be read as JSON; the model folder is damaged, get it again.") from None
 
 
+WORDS = {"sd1": "Stable Diffusion 1.x", "sd2": "Stable Diffusion 2.x", "sdxl": "Stable Diffusion XL"}
+FLAGS = {"sd2": "v2", "sdxl": "sdxl"}
+"""The settings that say which family a model is of, where it is not 1.x."""
+REFINER = "conditioner.embedders.0.model."
+"""SDXL's refiner has OpenCLIP's text encoder alone, in the place of the first."""
 SIGNS = (
-    ("conditioner.embedders.0.", "sdxl"),
+    ("conditioner.embedders.0.transformer.", "sdxl"),
     ("cond_stage_model.model.", "sd2"),
     ("cond_stage_model.transformer.", "sd1"),
 )
@@ -120,11 +128,33 @@ SIGNS = (
 
 def _detect_tensors(path: Path) -> Detected:
     names = [name for name in read_header(path) if name != "__metadata__"]
+    return Detected(family_of_names(names, path), "original")
+
+
+def family_of_names(names: Iterable[str], path: Path) -> str:
+    """Which family the tensors of these names are of. Raises UserError where they are no whole model."""
+    names = list(names)
     if any(".lora_down." in name or ".lora_A." in name or ".hada_w1_a" in name or ".lokr_w" in name for name in names):
         raise UserError(f"{path} is a network (LoRA), not a base model; give it as network_weights or base_weights.")
     if not any(name.startswith("model.diffusion_model.") for name in names):
         raise UserError(f"{path} is not a Stable Diffusion model: it holds no U-Net in the original layout.")
+    if any(name.startswith(REFINER) for name in names):
+        raise no_refiner(path)
     for sign, family in SIGNS:
         if any(name.startswith(sign) for name in names):
-            return Detected(family, "original")
+            return family
     raise UserError(f"{path} has no text encoder in it; give a complete Stable Diffusion checkpoint.")
+
+
+def no_refiner(path: Path) -> UserError:
+    return UserError(f"{path} is the refiner of Stable Diffusion XL, which can't be trained here; give the base model.")
+
+
+def check_family(path: Path, found: str | None, wanted: str) -> None:
+    """Raises UserError where the model is of another family than the settings say."""
+    if found in (None, wanted):
+        return
+    changes = {FLAGS.get(wanted): "off", FLAGS.get(str(found)): "on"}
+    steps = [f"turn {flag} {state}" for flag, state in changes.items() if flag]
+    key = steps[0].split()[1]
+    raise UserError(f"{key}: {path} is a {WORDS[str(found)]} model; {' and '.join(steps)}.")

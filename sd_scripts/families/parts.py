@@ -1,8 +1,9 @@
-"""A Stable Diffusion 1.x or 2.x model's networks and tokenizer, made from a diffusers folder or from one file."""
+"""A Stable Diffusion model's networks and tokenizers, made from a diffusers folder or from one file."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,42 +12,63 @@ import torch
 from accelerate import init_empty_weights
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import Tensor, nn
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer, PreTrainedModel
 
 from ..errors import UserError
 from . import configs
+from .configs import Noted
 from .names import ldm
 from .names.tables import under
 from .sources import read_tensors, readable, shapes_of
 
 TOKENIZER = Path(__file__).resolve().parents[1] / "starter" / "model" / "tokenizer"
 """CLIP's vocabulary, which every Stable Diffusion uses. The starter model carries it, so no download is needed."""
-PAD = {"sd1": "<|endoftext|>", "sd2": "!"}
+
+Tensors = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class TextKind:
+    """One text encoder of a family, and where its parts are kept.
+
+    folder, tokenizer: their names in a diffusers folder. original: what its tensors' names begin with in a single file.
+    adapter_prefix: what its layers' names begin with in adapter files. pad: what short captions are filled up with.
+    open_clip: single files hold it as OpenCLIP lays it out. spare_blocks: blocks after the last one in use that single
+    files hold. summary: it has a projection, which gives captions as a whole.
+    """
+
+    folder: str
+    tokenizer: str
+    original: str
+    adapter_prefix: str
+    pad: str = "<|endoftext|>"
+    open_clip: bool = False
+    spare_blocks: int = 0
+    summary: bool = False
+
+    @property
+    def network(self) -> Any:
+        return CLIPTextModelWithProjection if self.summary else CLIPTextModel
 
 
 @dataclass
 class Parts:
     unet: UNet2DConditionModel
-    text_encoder: CLIPTextModel
-    tokenizer: CLIPTokenizer
+    text_encoders: list[Any]
+    tokenizers: list[CLIPTokenizer]
     vae: AutoencoderKL | None
-    scheduler: dict[str, Any]
 
 
-def from_folder(path: Path, dtype: torch.dtype, with_vae: bool) -> Parts:
+def from_folder(path: Path, kinds: Sequence[TextKind], dtype: torch.dtype, with_vae: bool) -> Parts:
     """A diffusers folder's networks. Raises UserError where one is missing or damaged."""
-    from .detect import read_json
-
-    for part in ("unet", "text_encoder", *(("vae",) if with_vae else ())):
+    for part in ("unet", *(kind.folder for kind in kinds), *(("vae",) if with_vae else ())):
         if not (path / part).is_dir():
             raise UserError(f"{path} is not complete: it has no {part} folder.")
-    scheduler = path / "scheduler" / "scheduler_config.json"
     return Parts(
         unet=_pretrained(UNet2DConditionModel, path / "unet", dtype),
-        text_encoder=_pretrained(CLIPTextModel, path / "text_encoder", dtype),
-        tokenizer=_tokenizer(path),
+        text_encoders=[_pretrained(kind.network, path / kind.folder, dtype) for kind in kinds],
+        tokenizers=[_tokenizer(path, kind) for kind in kinds],
         vae=_pretrained(AutoencoderKL, path / "vae", dtype) if with_vae else None,
-        scheduler=read_json(scheduler) if scheduler.is_file() else {},
     )
 
 
@@ -54,53 +76,35 @@ def _pretrained(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
     """`kind.from_pretrained`, also where only the half-precision variant of the weights is there."""
     names = [file.name for file in folder.iterdir() if file.suffix in (".safetensors", ".bin")]
     variant = "fp16" if names and all(".fp16." in name for name in names) else None
-    wanted = {"dtype": dtype} if issubclass(kind, CLIPTextModel) else {"torch_dtype": dtype}
+    wanted = {"dtype": dtype} if issubclass(kind, PreTrainedModel) else {"torch_dtype": dtype}
     with readable(folder):
         return kind.from_pretrained(folder, local_files_only=True, variant=variant, **wanted)
 
 
-def _tokenizer(path: Path) -> CLIPTokenizer:
-    if (path / "tokenizer").is_dir():
-        with readable(path / "tokenizer"):
-            return CLIPTokenizer.from_pretrained(path / "tokenizer", local_files_only=True)
-    return own_tokenizer("sd1")
+def _tokenizer(path: Path, kind: TextKind) -> CLIPTokenizer:
+    if (path / kind.tokenizer).is_dir():
+        with readable(path / kind.tokenizer):
+            return CLIPTokenizer.from_pretrained(path / kind.tokenizer, local_files_only=True)
+    return own_tokenizer(kind.pad)
 
 
-def own_tokenizer(family: str) -> CLIPTokenizer:
+def own_tokenizer(pad: str = "<|endoftext|>") -> CLIPTokenizer:
     return CLIPTokenizer(
-        str(TOKENIZER / "vocab.json"), str(TOKENIZER / "merges.txt"), model_max_length=77, pad_token=PAD[family]
+        str(TOKENIZER / "vocab.json"), str(TOKENIZER / "merges.txt"), model_max_length=77, pad_token=pad
     )
 
 
-def from_file(path: Path, dtype: torch.dtype, family: str | None) -> tuple[Parts, str]:
-    """The networks of a file in the original layout, and the family they are of. Raises UserError."""
-    tensors, metadata = read_tensors(path)
-    family = family or _family_of(tensors, path)
-    noted = configs.noted_configs(metadata)
-    try:
-        parts = Parts(
-            unet=_unet(tensors, noted, family, dtype),
-            text_encoder=_text_encoder(tensors, noted, family, dtype),
-            tokenizer=own_tokenizer(family),
-            vae=vae_from_tensors(tensors, noted, dtype),
-            scheduler={},
-        )
-    except (KeyError, RuntimeError, IndexError, ValueError) as error:
-        raise UserError(
-            f"{path} is not a complete Stable Diffusion model ({' '.join(str(error).split())[:200]}); get it again."
-        ) from error
-    return parts, family
+def from_tensors(tensors: Tensors, noted: Noted, family: str, kinds: Sequence[TextKind], dtype: torch.dtype) -> Parts:
+    """The networks of a file in the original layout. Raises what `incomplete` turns into a sentence."""
+    return Parts(
+        unet=_unet(tensors, noted, family, dtype),
+        text_encoders=[_text_encoder(tensors, noted, kind, dtype) for kind in kinds],
+        tokenizers=[own_tokenizer(kind.pad) for kind in kinds],
+        vae=vae_from_tensors(tensors, noted, family, dtype),
+    )
 
 
-def _family_of(tensors: Mapping[str, Tensor], path: Path) -> str:
-    if not any(key.startswith(ldm.UNET) for key in tensors):
-        raise UserError(f"{path} is not a Stable Diffusion model: it holds no U-Net in the original layout.")
-    if any(key.startswith("conditioner.") for key in tensors):
-        return "sdxl"
-    return "sd2" if any(key.startswith(ldm.TEXT_2) for key in tensors) else "sd1"
-
-
-def _filled(network: nn.Module, tensors: Mapping[str, Tensor], dtype: torch.dtype) -> Any:
+def _filled(network: nn.Module, tensors: Tensors, dtype: torch.dtype) -> Any:
     """A network made without memory, given its tensors. Raises RuntimeError where some are missing."""
     missing, _ = network.load_state_dict(
         {key: value.to(dtype) for key, value in tensors.items()}, strict=False, assign=True
@@ -110,9 +114,7 @@ def _filled(network: nn.Module, tensors: Mapping[str, Tensor], dtype: torch.dtyp
     return network.eval()
 
 
-def _unet(
-    tensors: Mapping[str, Tensor], noted: Mapping[str, Any], family: str, dtype: torch.dtype
-) -> UNet2DConditionModel:
+def _unet(tensors: Tensors, noted: Noted, family: str, dtype: torch.dtype) -> UNet2DConditionModel:
     own = under(ldm.UNET, tensors)
     config = configs.with_noted(noted, "unet", lambda: configs.unet_config(shapes_of(own), family))
     with init_empty_weights(include_buffers=False):
@@ -120,32 +122,45 @@ def _unet(
     return _filled(unet, ldm.unet_from_ldm(own, unet.config), dtype)
 
 
-def vae_from_tensors(tensors: Mapping[str, Tensor], noted: Mapping[str, Any], dtype: torch.dtype) -> AutoencoderKL:
+def vae_from_tensors(tensors: Tensors, noted: Noted, family: str, dtype: torch.dtype) -> AutoencoderKL:
     """The VAE of a checkpoint, or of a file of its own in the original layout."""
     own = under(ldm.VAE, tensors) or dict(tensors)
-    config = configs.with_noted(noted, "vae", lambda: configs.vae_config(shapes_of(own)))
+    config = configs.with_noted(noted, "vae", lambda: configs.vae_config(shapes_of(own), family))
     with init_empty_weights(include_buffers=False):
         vae = AutoencoderKL.from_config(config)
     return _filled(vae, ldm.vae_from_ldm(own, vae.config), dtype)
 
 
-def _text_encoder(
-    tensors: Mapping[str, Tensor], noted: Mapping[str, Any], family: str, dtype: torch.dtype
-) -> CLIPTextModel:
-    if family == "sd2":
-        own = under(ldm.TEXT_2, tensors)
-        config = configs.with_noted(noted, "text_encoder", lambda: configs.openclip_config(shapes_of(own)))
-        named = ldm.text_from_openclip(own, config["num_hidden_layers"])
+def _text_encoder(tensors: Tensors, noted: Noted, kind: TextKind, dtype: torch.dtype) -> Any:
+    own = under(kind.original, tensors)
+    if kind.open_clip:
+        told = configs.with_noted(
+            noted, kind.folder, lambda: configs.openclip_config(shapes_of(own), kind.spare_blocks)
+        )
+        named = ldm.text_from_openclip(own, told["num_hidden_layers"])
     else:
-        named = ldm.text_from_clip(under("cond_stage_model.transformer.", tensors))
-        config = configs.with_noted(noted, "text_encoder", lambda: configs.clip_config(shapes_of(named)))
+        named = ldm.text_from_clip(own)
+        told = configs.with_noted(noted, kind.folder, lambda: configs.clip_config(shapes_of(named)))
     with init_empty_weights(include_buffers=False):
-        encoder = CLIPTextModel(CLIPTextConfig(**config))
+        encoder = kind.network(CLIPTextConfig(**told))
     _filled(getattr(encoder, "text_model", encoder), named, dtype)
+    if kind.summary:
+        _filled(encoder.text_projection, {"weight": own["text_projection"].T.contiguous()}, dtype)
     return encoder.eval()
 
 
-def other_vae(path: Path, dtype: torch.dtype) -> AutoencoderKL:
+def original_text(encoder: Any, kind: TextKind) -> dict[str, Tensor]:
+    """A text encoder's tensors under their names in the original layout."""
+    tensors = encoder.state_dict()
+    if not kind.open_clip:
+        return {f"{kind.original}text_model.{key}": value for key, value in ldm.text_from_clip(tensors).items()}
+    named = ldm.text_to_openclip(tensors, encoder.config.num_hidden_layers, kind.spare_blocks)
+    if kind.summary:
+        named |= ldm.openclip_summary(tensors["text_projection.weight"])
+    return {kind.original + key: value for key, value in named.items()}
+
+
+def other_vae(path: Path, family: str, dtype: torch.dtype) -> AutoencoderKL:
     """The VAE that the `vae` setting names: a diffusers folder (a VAE's or a whole model's) or an original file."""
     if path.is_dir():
         return _pretrained(AutoencoderKL, path if (path / "config.json").is_file() else path / "vae", dtype)
@@ -159,9 +174,15 @@ def other_vae(path: Path, dtype: torch.dtype) -> AutoencoderKL:
         raise UserError(
             f"vae: {path} is in the diffusers layout; name the folder it lies in, which has its config.json."
         )
+    with incomplete(f"vae: {path}", "VAE"):
+        return vae_from_tensors(tensors, configs.noted_configs(metadata), family, dtype)
+
+
+@contextmanager
+def incomplete(path: str, noun: str) -> Iterator[None]:
+    """Turns what is raised where tensors are missing into a sentence."""
     try:
-        return vae_from_tensors(tensors, configs.noted_configs(metadata), dtype)
+        yield
     except (KeyError, RuntimeError, IndexError, ValueError) as error:
-        raise UserError(
-            f"vae: {path} is not a complete VAE ({' '.join(str(error).split())[:200]}); get it again."
-        ) from error
+        text = " ".join(str(error).split())[:200]
+        raise UserError(f"{path} is not a complete {noun} ({text}); get it again.") from error

@@ -16,7 +16,7 @@ from ..errors import UserError
 from .detect import find, read_header
 
 WAIT_SECONDS = 8
-PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
+PARTS = ("unet", "vae", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2", "scheduler")
 
 
 def locate(name: str, key: str, parts: tuple[str, ...] = PARTS) -> Path:

@@ -20,11 +20,13 @@ CHUNK = 75
 
 @dataclass(frozen=True)
 class Reading:
-    """How captions are read. length: 75, 150 or 225 tokens. clip_skip: which layer's output counts, 1 for the last."""
+    """How captions are read. length: 75, 150 or 225 tokens. clip_skip: which layer's output counts, 1 for the last.
+    normalized: it goes through the final normalization, which the last layer's always does."""
 
     length: int = CHUNK
     clip_skip: int = 1
     weighted: bool = False
+    normalized: bool = True
 
 
 def tokenize(captions: Sequence[str], tokenizer: Any, reading: Reading) -> tuple[Tensor, Tensor]:
@@ -69,19 +71,49 @@ def join(hidden_BNTC: Tensor) -> Tensor:
     return torch.cat([hidden_BNTC[:, 0, :1], inner_BTC, hidden_BNTC[:, -1, -1:]], 1)
 
 
-def hidden_states(text_encoder: Any, ids_BT: Tensor, clip_skip: int) -> Tensor:
-    """(B, 77) -> (B, 77, C): the output of the layer `clip_skip` from the end, through the final normalization."""
-    if clip_skip == 1:
-        return text_encoder(ids_BT).last_hidden_state
-    hidden = text_encoder(ids_BT, output_hidden_states=True).hidden_states[-clip_skip]
-    return getattr(text_encoder, "text_model", text_encoder).final_layer_norm(hidden)
-
-
 def encode(captions: Sequence[str], tokenizer: Any, text_encoder: Any, reading: Reading) -> Tensor:
     """(B, length + 2, C). Emphasis multiplies hidden states token by token, and their mean is not restored."""
-    device = next(text_encoder.parameters()).device
+    ids_BNT, weights_BT = _chunked(captions, tokenizer, reading)
+    deep = reading.clip_skip > 1
+    output = text_encoder(ids_BNT.flatten(0, 1).to(_device(text_encoder)), output_hidden_states=deep)
+    return _joined(_states(output, text_encoder, reading), ids_BNT, weights_BT, reading)
+
+
+def encode_and_sum_up(
+    captions: Sequence[str], tokenizer: Any, text_encoder: Any, reading: Reading
+) -> tuple[Tensor, Tensor]:
+    """As `encode`, and (B, D): the projection of each caption's first end token, in its first chunk.
+
+    The library looks for the token of the highest number instead, which would find words that were added.
+    """
+    ids_BNT, weights_BT = _chunked(captions, tokenizer, reading)
+    output = text_encoder(ids_BNT.flatten(0, 1).to(_device(text_encoder)), output_hidden_states=True)
+    first_BTC = output.last_hidden_state.unflatten(0, ids_BNT.shape[:2])[:, 0]
+    ends_B = (ids_BNT[:, 0, 1:] == tokenizer.eos_token_id).int().argmax(1) + 1
+    rows_B = torch.arange(len(captions))
+    pooled_BD = text_encoder.text_projection(first_BTC[rows_B, ends_B])
+    return _joined(_states(output, text_encoder, reading), ids_BNT, weights_BT, reading), pooled_BD
+
+
+def _device(text_encoder: Any) -> torch.device:
+    return next(text_encoder.parameters()).device
+
+
+def _chunked(captions: Sequence[str], tokenizer: Any, reading: Reading) -> tuple[Tensor, Tensor]:
     ids_BT, weights_BT = tokenize(captions, tokenizer, reading)
-    ids_BNT = chunks(ids_BT, tokenizer.eos_token_id, tokenizer.pad_token_id)
-    hidden = hidden_states(text_encoder, ids_BNT.flatten(0, 1).to(device), reading.clip_skip)
-    joined_BTC = join(hidden.unflatten(0, ids_BNT.shape[:2]))
+    return chunks(ids_BT, tokenizer.eos_token_id, tokenizer.pad_token_id), weights_BT
+
+
+def _states(output: Any, text_encoder: Any, reading: Reading) -> Tensor:
+    """The states of the layer that counts, (B n, 77, C)."""
+    if reading.clip_skip == 1:
+        return output.last_hidden_state
+    states = output.hidden_states[-reading.clip_skip]
+    if not reading.normalized:
+        return states
+    return getattr(text_encoder, "text_model", text_encoder).final_layer_norm(states)
+
+
+def _joined(states: Tensor, ids_BNT: Tensor, weights_BT: Tensor, reading: Reading) -> Tensor:
+    joined_BTC = join(states.unflatten(0, ids_BNT.shape[:2]))
     return joined_BTC * weights_BT.to(joined_BTC)[..., None] if reading.weighted else joined_BTC

@@ -25,9 +25,10 @@ def tensors_file(path: Path, *names: str) -> Path:
     return path
 
 
-def test_folders(tiny_model: Path, tiny_sd2: Path) -> None:
+def test_folders(tiny_model: Path, tiny_sd2: Path, tiny_sdxl: Path) -> None:
     assert detect(tiny_model) == Detected("sd1", "diffusers", "epsilon")
     assert detect(tiny_sd2) == Detected("sd2", "diffusers", "v_prediction")
+    assert detect(tiny_sdxl) == Detected("sdxl", "diffusers", "epsilon")
 
 
 @pytest.mark.parametrize(
@@ -152,9 +153,33 @@ def test_a_folder_without_weights(tiny_model: Path, tmp_path: Path) -> None:
     assert sentence_of(tmp_path).startswith(f"{tmp_path}/unet can't be loaded as a model (")
 
 
-def test_a_model_of_the_other_family(tiny_model: Path, tiny_sd2: Path) -> None:
-    assert sentence_of(tiny_sd2) == f"v2: {tiny_sd2} is a Stable Diffusion 2.x model; turn v2 on."
-    assert sentence_of(tiny_model, v2=True) == f"v2: {tiny_model} is a Stable Diffusion 1.x model; turn v2 off."
+@pytest.mark.parametrize(
+    ("model", "settings", "sentence"),
+    [
+        ("sd2", {}, "v2: {} is a Stable Diffusion 2.x model; turn v2 on."),
+        ("sd1", {"v2": True}, "v2: {} is a Stable Diffusion 1.x model; turn v2 off."),
+        ("sdxl", {}, "sdxl: {} is a Stable Diffusion XL model; turn sdxl on."),
+        ("sd1", {"sdxl": True}, "sdxl: {} is a Stable Diffusion 1.x model; turn sdxl off."),
+        ("sd2", {"sdxl": True}, "sdxl: {} is a Stable Diffusion 2.x model; turn sdxl off and turn v2 on."),
+        ("sdxl", {"v2": True}, "v2: {} is a Stable Diffusion XL model; turn v2 off and turn sdxl on."),
+    ],
+)
+def test_a_model_of_another_family(
+    model: str, settings: dict, sentence: str, tiny_model: Path, tiny_sd2: Path, tiny_sdxl: Path
+) -> None:
+    folder = {"sd1": tiny_model, "sd2": tiny_sd2, "sdxl": tiny_sdxl}[model]
+    assert sentence_of(folder, **settings) == sentence.format(folder)
+
+
+def test_the_refiner_is_refused(tiny_sdxl: Path, tmp_path: Path) -> None:
+    sentence = "{} is the refiner of Stable Diffusion XL, which can't be trained here; give the base model."
+    file = tensors_file(tmp_path / "r.safetensors", "model.diffusion_model.x", "conditioner.embedders.0.model.y")
+    assert sentence_of(file, sdxl=True) == sentence.format(file)
+    folder = tmp_path / "refiner"
+    for part in ("unet", "text_encoder_2"):
+        (folder / part).mkdir(parents=True)
+        (folder / part / "config.json").write_bytes((tiny_sdxl / part / "config.json").read_bytes())
+    assert sentence_of(folder, sdxl=True) == sentence.format(folder)
 
 
 def test_a_clip_skip_past_the_first_layer(tiny_model: Path) -> None:

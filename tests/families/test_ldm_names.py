@@ -15,6 +15,7 @@ from sd_scripts.config.model import ModelConfig
 from sd_scripts.config.precision import PrecisionConfig
 from sd_scripts.errors import UserError
 from sd_scripts.families import configs, load_family
+from sd_scripts.families.latent_diffusion import LatentDiffusion
 from sd_scripts.families.names import ldm
 
 
@@ -22,24 +23,15 @@ def with_prefix(prefix: str, tensors: dict) -> dict:
     return {prefix + key: value.contiguous() for key, value in tensors.items()}
 
 
-def as_original(folder: Path, family: str) -> tuple[dict, dict]:
-    """A diffusers folder's tensors in the original layout, and the metadata that says their configs."""
-    unet = UNet2DConditionModel.from_pretrained(folder / "unet")
-    vae = AutoencoderKL.from_pretrained(folder / "vae")
-    text_encoder = CLIPTextModel.from_pretrained(folder / "text_encoder")
-    text = text_encoder.state_dict()
-    tensors = with_prefix(ldm.UNET, ldm.unet_to_ldm(unet.state_dict(), unet.config))
-    tensors |= with_prefix(ldm.VAE, ldm.vae_to_ldm(vae.state_dict(), vae.config))
-    if family == "sd2":
-        tensors |= with_prefix(ldm.TEXT_2, ldm.text_to_openclip(text, text_encoder.config.num_hidden_layers))
-    else:
-        tensors |= with_prefix(ldm.TEXT_1, ldm.text_from_clip(text))
-    return tensors, configs.note_configs(unet=unet.config, vae=vae.config, text_encoder=text_encoder.config.to_dict())
+def load(path: Path, family: str = "sd1") -> LatentDiffusion:
+    """Of models that predict what the tiny ones' schedulers say."""
+    settings = {"v2": family == "sd2", "sdxl": family == "sdxl", "v_parameterization": family == "sd2"}
+    return load_family(ModelConfig(pretrained_model_name_or_path=str(path), **settings), PrecisionConfig())
 
 
-@pytest.fixture(params=["sd1", "sd2"])
-def case(request: pytest.FixtureRequest, tiny_model: Path, tiny_sd2: Path) -> tuple[str, Path]:
-    return request.param, {"sd1": tiny_model, "sd2": tiny_sd2}[request.param]
+@pytest.fixture(params=["sd1", "sd2", "sdxl"])
+def case(request: pytest.FixtureRequest, tiny_model: Path, tiny_sd2: Path, tiny_sdxl: Path) -> tuple[str, Path]:
+    return request.param, {"sd1": tiny_model, "sd2": tiny_sd2, "sdxl": tiny_sdxl}[request.param]
 
 
 def test_diffusers_reads_our_unet_names_as_we_do(case: tuple[str, Path]) -> None:
@@ -61,13 +53,10 @@ def test_diffusers_reads_our_vae_names_as_we_do(case: tuple[str, Path]) -> None:
 
 def test_an_original_file_gives_the_folders_model(case: tuple[str, Path], tmp_path: Path) -> None:
     family, folder = case
-    tensors, metadata = as_original(folder, family)
-    save_file(tensors, tmp_path / "model.safetensors", metadata=metadata)
-    settings = {"v2": family == "sd2", "v_parameterization": family == "sd2"}
-    one = load_family(ModelConfig(pretrained_model_name_or_path=str(folder), **settings), PrecisionConfig())
-    two = load_family(
-        ModelConfig(pretrained_model_name_or_path=str(tmp_path / "model.safetensors"), **settings), PrecisionConfig()
-    )
+    one = load(folder, family)
+    tensors = {key: value.contiguous() for key, value in one.original_tensors().items()}
+    save_file(tensors, tmp_path / "model.safetensors", metadata=one.noted_configs())
+    two = load(tmp_path / "model.safetensors", family)
     for first, second in zip(one.networks, two.networks, strict=True):
         assert first.state_dict().keys() == second.state_dict().keys()
         assert all(torch.equal(second.state_dict()[key], value) for key, value in first.state_dict().items())
@@ -89,7 +78,7 @@ def test_a_pickled_checkpoint_without_notes_is_read_as_weights_only(tmp_path: Pa
     )
     tensors = with_prefix(ldm.UNET, ldm.unet_to_ldm(unet.state_dict(), unet.config))
     tensors |= with_prefix(ldm.VAE, ldm.vae_to_ldm(vae.state_dict(), vae.config))
-    tensors |= with_prefix(ldm.TEXT_1, ldm.text_from_clip(text_encoder.state_dict()))
+    tensors |= with_prefix("cond_stage_model.transformer.text_model.", ldm.text_from_clip(text_encoder.state_dict()))
     tensors["cond_stage_model.transformer.text_model.embeddings.position_ids"] = torch.arange(77)[None]
     tensors["model_ema.decay"] = torch.tensor(1.0)
     torch.save({"state_dict": tensors, "global_step": 3}, tmp_path / "model.ckpt")
@@ -154,7 +143,7 @@ def _plain(value: object) -> object:
 def test_openclip_without_its_last_block_there_and_back(tiny_sd2: Path) -> None:
     text_encoder = CLIPTextModel.from_pretrained(tiny_sd2 / "text_encoder")
     ours = ldm.text_from_clip(text_encoder.state_dict())
-    theirs = ldm.text_to_openclip(ours, 3)
+    theirs = ldm.text_to_openclip(ours, 3, 1)
     assert "transformer.resblocks.3.mlp.c_fc.weight" in theirs
     assert "transformer.resblocks.4.mlp.c_fc.weight" not in theirs
     back = ldm.text_from_openclip(theirs, 3)

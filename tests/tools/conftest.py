@@ -95,7 +95,7 @@ def original_file(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) ->
     tensors = {
         **{ldm.UNET + key: value for key, value in ldm.unet_to_ldm(pipe.unet.state_dict(), pipe.unet.config).items()},
         **{ldm.VAE + key: value for key, value in ldm.vae_to_ldm(pipe.vae.state_dict(), pipe.vae.config).items()},
-        **{ldm.TEXT_1 + key: value for key, value in text.items()},
+        **{"cond_stage_model.transformer.text_model." + key: value for key, value in text.items()},
     }
     path = tmp_path_factory.mktemp("original") / "model.safetensors"
     noted = note_configs(unet=pipe.unet.config, vae=pipe.vae.config, text_encoder=pipe.text_encoder.config.to_dict())

@@ -15,11 +15,13 @@ from torch import Tensor
 from .tables import Names, rename_all, reverse, under
 
 UNET, VAE = "model.diffusion_model.", "first_stage_model."
-TEXT_1, TEXT_2 = "cond_stage_model.transformer.text_model.", "cond_stage_model.model."
+LOGIT_SCALE = 4.6052
+"""How OpenCLIP scaled its comparison of pictures and texts in the end: ln 100. Files hold it; nothing here uses it."""
 
 _EDGES = {
     "time_embedding.linear_1": "time_embed.0", "time_embedding.linear_2": "time_embed.2", "conv_in": "input_blocks.0.0",
-    "conv_norm_out": "out.0", "conv_out": "out.2",
+    "conv_norm_out": "out.0", "conv_out": "out.2", "add_embedding.linear_1": "label_emb.0.0",
+    "add_embedding.linear_2": "label_emb.0.2",
 }  # fmt: skip
 _RESNET = {
     "norm1": "in_layers.0", "conv1": "in_layers.2", "time_emb_proj": "emb_layers.1", "norm2": "out_layers.0",
@@ -165,20 +167,22 @@ def text_from_openclip(tensors: Mapping[str, Tensor], layers: int) -> dict[str, 
     return found
 
 
-def text_to_openclip(tensors: Mapping[str, Tensor], layers: int) -> dict[str, Tensor]:
+def text_to_openclip(tensors: Mapping[str, Tensor], layers: int, spare: int) -> dict[str, Tensor]:
     """A CLIPTextModel's tensors as OpenCLIP's.
 
-    Stable Diffusion 2 uses OpenCLIP without its last block, but files hold it: a copy of the one before stands for it.
+    spare: blocks after the last one. Stable Diffusion 2 uses OpenCLIP without its last block, but files hold it: a copy
+    of the one before stands for it.
     """
     tensors = text_from_clip(tensors)
     ours = tensors | {
-        _layer(key, layers - 1, layers): value.clone()
+        _layer(key, layers - 1, layers + i): value.clone()
+        for i in range(spare)
         for key, value in tensors.items()
         if key.startswith(f"encoder.layers.{layers - 1}.")
     }
-    found = rename_all(ours, reverse(_openclip_names(layers + 1)))
+    found = rename_all(ours, reverse(_openclip_names(layers + spare)))
     found["positional_embedding"] = tensors["embeddings.position_embedding.weight"]
-    for i in range(layers + 1):
+    for i in range(layers + spare):
         for kind in ("weight", "bias"):
             parts = [ours[f"encoder.layers.{i}.self_attn.{name}_proj.{kind}"] for name in "qkv"]
             found[f"transformer.resblocks.{i}.attn.in_proj_{kind}"] = torch.cat(parts)
@@ -187,3 +191,9 @@ def text_to_openclip(tensors: Mapping[str, Tensor], layers: int) -> dict[str, Te
 
 def _layer(key: str, old: int, new: int) -> str:
     return key.replace(f"encoder.layers.{old}.", f"encoder.layers.{new}.", 1)
+
+
+def openclip_summary(projection: Tensor) -> dict[str, Tensor]:
+    """What OpenCLIP's text encoder has beyond its blocks, of the weight of CLIP's projection: it multiplies from the
+    other side."""
+    return {"text_projection": projection.T.contiguous(), "logit_scale": torch.tensor(LOGIT_SCALE)}

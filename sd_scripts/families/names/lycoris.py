@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from torch import nn
+from collections.abc import Sequence
+from typing import Any
 
-from ..base import Target
+from torch import nn
 
 ENDS = ("conv_in", "conv_out")
 TIMES = ("time_embedding.linear_1", "time_embedding.linear_2")
-FIRST = 0
-"""The block of the first convolution among the 25; the other layers here lie in none."""
+SIZES = ("add_embedding.linear_1", "add_embedding.linear_2")
+"""What SDXL embeds the sizes of pictures with."""
 
 
 def role_of(path: str) -> str:
@@ -19,28 +20,29 @@ def role_of(path: str) -> str:
     """
     for mark, role in (
         (".attn", "attention"), ("self_attn.", "attention"), (".ff.", "mlp"), ("mlp.", "mlp"),
-        (".attentions.", "projection"), (".resnets.", "resnet"), ("samplers.", "sampler"), ("time_embedding.", "time"),
+        (".attentions.", "projection"), (".resnets.", "resnet"), ("samplers.", "sampler"), ("_embedding.", "time"),
     ):  # fmt: skip
         if mark in path:
             return role
     return "end" if path in ENDS else ""
 
 
-def more_unet_targets(unet: nn.Module, block_of: dict[str, int]) -> list[Target]:
-    """The first and last convolution, the time embedding, and every normalization inside the blocks.
+def lycoris_paths(unet: Any, reached: Sequence[str]) -> list[str]:
+    """The first and last convolution, what is embedded, and every normalization inside the blocks.
 
-    block_of: path of an attention or residual network -> its block among the 25.
+    reached: the layers that LoRA reaches, by which the attention and residual networks are known.
     """
-    found = [
-        Target(_name(path), unet.get_submodule(path), "unet", FIRST if path == "conv_in" else None, role=role_of(path))
-        for path in (*ENDS, *TIMES)
+    embeddings = TIMES + (SIZES if getattr(unet, "add_embedding", None) else ())
+    parents = dict.fromkeys(".".join(path.split(".")[: _depth(path)]) for path in reached)
+    norms = [
+        path
+        for parent in parents
+        for path, module in unet.get_submodule(parent).named_modules(prefix=parent)
+        if isinstance(module, nn.GroupNorm | nn.LayerNorm)
     ]
-    for parent, block in block_of.items():
-        for path, module in unet.get_submodule(parent).named_modules(prefix=parent):
-            if isinstance(module, nn.GroupNorm | nn.LayerNorm):
-                found.append(Target(_name(path), module, "unet", block, role=role_of(path)))
-    return found
+    return [*ENDS, *embeddings, *norms]
 
 
-def _name(path: str) -> str:
-    return f"lora_unet_{path.replace('.', '_')}"
+def _depth(path: str) -> int:
+    """How many parts of a layer's path name the attention or residual network that it stands in."""
+    return 3 if path.startswith("mid_block") else 4
