@@ -24,6 +24,8 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
         for parameter in load.parameters().values():
             if parameter.attribute == attribute:
                 _add(section, parameter)
+    for key in load.RATES_OF_TEXT_ENCODERS:
+        made.add_argument(f"--{key}", metavar="FLOAT", help="one value of text_encoder_lr")
     return made
 
 

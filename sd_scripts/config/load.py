@@ -34,6 +34,22 @@ class Loaded:
         return self.config
 
 
+RATES_OF_TEXT_ENCODERS = ("learning_rate_te1", "learning_rate_te2")
+"""Keys of sd-scripts' SDXL trainer for what is one list here, text_encoder_lr."""
+
+
+def joined(flat: Mapping[str, object]) -> dict[str, object]:
+    """The settings with those two rates as one list; where one is missing, the common rate stands for it."""
+    given = [flat.get(key) for key in RATES_OF_TEXT_ENCODERS]
+    rest = {key: value for key, value in flat.items() if key not in RATES_OF_TEXT_ENCODERS}
+    if "text_encoder_lr" in flat:
+        return dict(flat)  # where both are given, the names of the parts are told as unknown
+    if all(rate in (None, "") for rate in given):
+        return rest
+    common = flat.get("learning_rate", parameters()["learning_rate"].default)
+    return {**rest, "text_encoder_lr": [common if rate in (None, "") else rate for rate in given]}
+
+
 def from_flat(flat: Mapping[str, object], *, strict: bool = True) -> Loaded:
     """`strict`: an unknown key is a Problem (command line, TOML), else a Notice (presets, which may be of any age)."""
     known, problems = _known(flat, strict)
@@ -76,7 +92,7 @@ def _known(flat: Mapping[str, object], strict: bool) -> tuple[dict[str, object],
     names = {alias: key for key, parameter in parameters().items() for alias in parameter.aliases}
     known: dict[str, object] = {}
     problems: list[Problem] = []
-    for given, value in flat.items():
+    for given, value in joined(flat).items():
         key = names.get(given, given)
         if key not in parameters():
             kind = Problem if strict else Notice

@@ -125,13 +125,15 @@ class OptimizerConfig(Group):
     DAdaptation find the learning rate themselves. Any class of torch.optim, or module.Class, works too."""
 
     learning_rate: Annotated[float, Ge(0), Ui(basic=True)] = 1e-4
-    """How much each step changes. 1e-4 is usual for a LoRA, 1e-6 to 5e-6 for a whole model, and 1 for Prodigy and
+    """How much each step changes. 1e-4 is usual for a LoRA, 1e-6 to 1e-5 for a whole model, and 1 for Prodigy and
     DAdaptation. (The command line of kohya's engine begins with 2e-6; ours with 1e-4.)"""
 
     unet_lr: Annotated[float | None, Ge(0), Ui(label="U-Net learning rate", basic=True)] = None
     """The learning rate of the U-Net. Empty takes learning_rate; 0 leaves the U-Net as it is."""
 
-    text_encoder_lr: Annotated[Numbers, Ui(label="Text encoder learning rate", basic=True)] = ()
+    text_encoder_lr: Annotated[
+        Numbers, Aliases("learning_rate_te"), Ui(label="Text encoder learning rate", basic=True)
+    ] = ()
     """The learning rate of the text encoder, usually half that of the U-Net, or one for each text encoder. Empty takes
     learning_rate; 0 leaves the text encoder as it is."""
 
@@ -210,12 +212,14 @@ class OptimizerConfig(Group):
         advice = f"Did you mean {names[near[0]]}?" if near else "Choose one of the list, or write module.Class."
         yield Problem("optimizer_type", f"There is no optimizer called {self.optimizer_type!r}. {advice}")
 
-    def _rates(self) -> list[float]:
+    @property
+    def rates(self) -> list[float]:
+        """Of the U-Net, then of the text encoders."""
         unet = self.learning_rate if self.unet_lr is None else self.unet_lr
         return [unet, *(self.text_encoder_lr or (self.learning_rate,))]
 
     def _rate_problems(self) -> Iterator[Problem]:
-        rates = self._rates()
+        rates = self.rates
         if any(rate < 0 for rate in rates):
             yield Problem(
                 "text_encoder_lr", "A learning rate can't be negative; use 0 to leave the text encoder as it is."

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from . import full
+from .saving import FORMATS
 from .schema import Notice, Problem
 
 if TYPE_CHECKING:
@@ -18,6 +20,11 @@ def across(config: TrainConfig) -> Iterator[Problem]:
     yield from config.loss.problems_with(prediction_type)
     if config.method == "lora":
         yield from _idle_parts(config)
+    if config.method in full.METHODS:
+        yield from full.problems_with(config)
+    yield from _format(config)
+    if config.method == "textual_inversion":
+        yield from config.textual_inversion.problems_here()
     yield from _stays_the_same(config)
 
 
@@ -40,9 +47,16 @@ def _idle_parts(config: TrainConfig) -> Iterator[Problem]:
         )
 
 
+def _format(config: TrainConfig) -> Iterator[Problem]:
+    what, formats = FORMATS[config.method]
+    if config.saving.save_model_as not in formats:
+        message = f"{what} can't be saved as {config.saving.save_model_as}; choose one of {', '.join(formats)}."
+        yield Problem("save_model_as", message)
+
+
 def _stays_the_same(config: TrainConfig) -> Iterator[Problem]:
     """Settings whose work the engine can't do together with another's."""
-    if config.saving.resume and config.network.network_weights:
+    if config.method == "lora" and config.saving.resume and config.network.network_weights:
         yield Notice(
             "network_weights", "The state that is resumed holds the network's weights, so they have no effect."
         )

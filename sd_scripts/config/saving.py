@@ -5,6 +5,16 @@ from typing import Annotated, ClassVar, Literal
 
 from .schema import Ge, Group, Notice, Problem, SecretStr, Ui
 
+_SMALL = ("safetensors", "ckpt", "pt")
+_WHOLE = ("safetensors", "ckpt", "diffusers", "diffusers_safetensors")
+FORMATS = {
+    "lora": ("A network", _SMALL),
+    "textual_inversion": ("An embedding", _SMALL),
+    "dreambooth": ("A whole model", _WHOLE),
+    "finetune": ("A whole model", _WHOLE),
+}
+"""Method -> what it saves, and as what that can be saved."""
+
 NOT_IN_A_NAME = '/\\:*?"<>|'
 
 
@@ -18,8 +28,11 @@ class SavingConfig(Group):
     output_name: Annotated[str | None, Ui(basic=True)] = None
     """Name of the trained file, without ending. Empty: last."""
 
-    save_model_as: Annotated[Literal["safetensors", "ckpt", "pt"], Ui(label="File format")] = "safetensors"
-    """safetensors can be read everywhere and can't hold harmful code; ckpt and pt are for old programs."""
+    save_model_as: Annotated[
+        Literal["safetensors", "ckpt", "pt", "diffusers", "diffusers_safetensors"], Ui(label="File format")
+    ] = "safetensors"
+    """safetensors can be read everywhere and can't hold harmful code; ckpt and pt are for old programs. A whole model
+    can also be saved as a diffusers folder, with its weights as .bin or as .safetensors files."""
 
     save_precision: Literal["float", "fp16", "bf16"] | None = None
     """Numbers in the saved file: fp16 for small files that work everywhere, float for 32 bits. Empty: as they were
@@ -125,12 +138,13 @@ class SavingConfig(Group):
 
     @property
     def stem(self) -> str:
-        """Name of the final file."""
+        """Name of the final file or folder, without its ending."""
         return self.output_name or "last"
 
     @property
     def extension(self) -> str:
-        return "." + self.save_model_as
+        """Ending of what is saved; none where it is a folder."""
+        return "" if self.save_model_as.startswith("diffusers") else "." + self.save_model_as
 
     def relations(self) -> Iterator[Problem]:
         if not self.output_dir.strip():

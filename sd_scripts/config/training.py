@@ -3,10 +3,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, ClassVar
 
+from pydantic import BeforeValidator
+
 from .optimizer import Steps
 from .schema import Ge, Group, Le, Lt, Notice, Problem, Ui
 
 BIGGEST_SEED = 2**63 - 1
+
+
+def _until(value: object) -> object:
+    """-1 stands for "not at all", as in sd-scripts."""
+    return 0 if str(value).strip() in ("-1", "-1.0") else value
 
 
 class TrainingConfig(Group):
@@ -38,8 +45,11 @@ class TrainingConfig(Group):
     the course of the learning rate begins anew. Off: only the epoch's number starts later, and all steps are
     trained."""
 
-    stop_text_encoder_training: Annotated[Steps | None, Ui(label="Stop training the text encoder")] = None
-    """Train the text encoder only until this step, or for this share of the run: 0.3 or 30%. Empty: to the end."""
+    stop_text_encoder_training: Annotated[
+        Steps | None, BeforeValidator(_until), Ui(label="Stop training the text encoder")
+    ] = None
+    """Train the text encoder only until this step, or for this share of the run: 0.3 or 30%. 0: not at all. Empty: to
+    the end."""
 
     validation_split: Annotated[float, Ge(0), Lt(1), Ui(step=0.01)] = 0.0
     """Keep this share of the images out of training and measure the loss on them. 0.1 is usual; 0 turns it off."""
