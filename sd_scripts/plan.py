@@ -13,7 +13,7 @@ from pathlib import Path
 from .config.optimizer import steps_of
 from .config.schema import Notice, Problem
 from .config.train_config import TrainConfig
-from .data import folders, tables
+from .data import folders, sentences, tables
 from .data.gather import DatasetSettings, Split, gather
 from .data.records import PlannedDataset, Subset
 
@@ -118,6 +118,8 @@ def make(config: TrainConfig) -> Plan:
             datasets.append(planned)
             problems += found
     problems += _masks(config)
+    if config.method == "textual_inversion":
+        problems += sentences.problems(config.textual_inversion, datasets)
     if not any(data.records for data in datasets) and not any(problem.stops for problem in problems):
         problems.append(Problem("train_data_dir", "There is nothing to train; give at least one training image."))
     plan = Plan(

@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None, fixed: Mapping[str, object] | None =
     """`fixed`: settings that a script stands for, over everything that the command line says."""
     argv = sys.argv[1:] if argv is None else argv
     try:
-        config = cli.parse(argv, fixed)
+        config = cli.parse(argv, fixed).named()
         run = open_run(config)
     except UserError as error:
         with closing(_asked_for(argv, fixed)) as events:

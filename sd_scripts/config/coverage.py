@@ -24,6 +24,7 @@ MEANINGS = {
     "LoRA_type": "`network_module`, and `algo` where it is lycoris.kohya",
     "additional_parameters": "each flag in it becomes the setting of that name",
     "stop_text_encoder_training_pct": "`stop_text_encoder_training`, which takes a percentage",
+    "template": "`use_object_template` or `use_style_template`",
     "use_8bit_adam": "`optimizer_type`: AdamW8bit",
     "use_lion_optimizer": "`optimizer_type`: Lion",
     "use_wandb": "`log_with`: wandb",

@@ -152,6 +152,19 @@ def _method(sheet: Sheet) -> None:
             )
 
 
+def _textual_inversion(sheet: Sheet) -> None:
+    """Only its page had a choice of sentences; what that page showed and never sent is left out."""
+    template = sheet.take("template")
+    if template is None and "token_string" not in sheet.old:
+        return
+    sheet.put("method", "textual_inversion")
+    if template in names.TEMPLATES:
+        sheet.put(names.TEMPLATES[str(template)], True)
+    for key in ("stop_text_encoder_training", "stop_text_encoder_training_pct", "caption_dropout_rate"):
+        if sheet.number(key):
+            sheet.say(key, "kohya_ss showed it for textual inversion and never used it, so it was left out.")
+
+
 def _optimizer(sheet: Sheet) -> None:
     """Before there was a list of optimizers there were two switches."""
     switches = {"use_8bit_adam": "AdamW8bit", "use_lion_optimizer": "Lion"}
@@ -341,7 +354,7 @@ def _buckets(sheet: Sheet) -> None:
 
 
 RULES: tuple[Rule, ...] = (
-    _command_line, _renamed, _captions, _gone, _sdxl, _family, _method, _optimizer, _length, _warmup,
+    _command_line, _renamed, _captions, _gone, _sdxl, _family, _method, _textual_inversion, _optimizer, _length, _warmup,
     _stop_text_encoder,
     _rates, _noise, _network, _attention, _precision, _logging, _hub, _zeros,
     _buckets,

@@ -55,7 +55,6 @@ METHODS: dict[str, tuple[str, ...]] = {
         "train_dir", "image_folder", "batch_size", "caption_metadata_filename", "latent_metadata_filename",
         "full_path", "train_text_encoder", "generate_caption_database", "generate_image_buckets", "use_latent_files",
     ),
-    "textual inversion": ("token_string", "init_word", "num_vectors_per_token", "weights", "template"),
     "LECO": ("prompts_file", "max_denoising_steps", "leco_denoise_guidance_scale"),
     "ControlNet-LLLite": (
         "cond_emb_dim", "lllite_mlp_dim", "lllite_target_layers", "lllite_cond_dim", "lllite_cond_resblocks",
@@ -64,6 +63,9 @@ METHODS: dict[str, tuple[str, ...]] = {
     ),
 }  # fmt: skip
 """Kind of training -> the keys that only its page of kohya_ss has."""
+
+TEMPLATES = {"object template": "use_object_template", "style template": "use_style_template"}
+"""Choice of kohya_ss's page for textual inversion -> the setting it stands for. "caption" stands for none."""
 
 NETWORKS = {
     "Standard": ("networks.lora", None),

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from .captions import CaptionConfig
 from .dataset import DatasetConfig
+from .full import FullConfig
 from .launch import LaunchConfig
 from .logging import LoggingConfig
 from .loss import LossConfig
@@ -21,6 +22,7 @@ from .relations import across
 from .sampling import SamplingConfig
 from .saving import SavingConfig
 from .schema import Group, Notice, Parameter, Problem, parameters
+from .textual_inversion import TextualInversionConfig
 from .training import TrainingConfig
 
 
@@ -32,9 +34,11 @@ class TrainConfig(BaseModel):
     model: ModelConfig = ModelConfig()
     dataset: DatasetConfig = DatasetConfig()
     captions: CaptionConfig = CaptionConfig()
+    textual_inversion: TextualInversionConfig = TextualInversionConfig()
     training: TrainingConfig = TrainingConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     network: NetworkConfig = NetworkConfig()
+    full: FullConfig = FullConfig()
     saving: SavingConfig = SavingConfig()
     sampling: SamplingConfig = SamplingConfig()
     noise: NoiseConfig = NoiseConfig()
@@ -55,6 +59,13 @@ class TrainConfig(BaseModel):
     def adapter(self) -> str | None:
         """The kind of network that is trained, or None where the method trains none."""
         return getattr(self.network, "kind", None) if self.method == "lora" else None
+
+    def named(self) -> TrainConfig:
+        """With a name for its files, where the method has one for those that are given none."""
+        if self.method != "textual_inversion" or self.saving.output_name:
+            return self
+        name = {"output_name": self.textual_inversion.output_name}
+        return self.model_copy(update={"saving": self.saving.model_copy(update=name)})
 
     def value(self, parameter: Parameter) -> object:
         return getattr(getattr(self, parameter.attribute), parameter.key)

@@ -17,10 +17,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from .. import draws
+from ..config.textual_inversion import TextualInversionConfig
 from ..config.train_config import TrainConfig
 from ..errors import UserError
 from ..plan import Plan
-from . import captions, images
+from . import captions, images, sentences
 from .buckets import conditioning_crop
 from .cache import LatentsCache, World
 from .images import Draws
@@ -73,6 +74,7 @@ class Rules:
     accumulation: int
     total_steps: int
     prior_loss_weight: float
+    words: TextualInversionConfig = TextualInversionConfig()
     varied: bool = True  # False for validation: nothing is drawn
 
 
@@ -186,14 +188,21 @@ class BatchMaker:
 
     def _caption(self, record: ImageRecord, at: tuple[int, int, int]) -> str:
         config = record.subset.captions
+        lines = self._sentence(record, at) or record.captions
         if not self._rules.varied:
-            return captions.plain(record.captions, config)
+            return captions.plain(lines, config)
         epoch, position, _ = at
         own_batches = math.ceil(self.order.count / self._processes)
         steps_per_epoch = math.ceil(own_batches / self._rules.accumulation)
         step = epoch * steps_per_epoch + position // self._processes // self._rules.accumulation
         moment = captions.Moment(epoch + 1, step, self._rules.total_steps)
-        return captions.process(record.captions, config, moment, self._rng("caption", at))
+        return captions.process(lines, config, moment, self._rng("caption", at))
+
+    def _sentence(self, record: ImageRecord, at: tuple[int, int, int]) -> tuple[str, ...]:
+        words = self._rules.words
+        if record.is_reg or not words.uses_sentences:
+            return ()
+        return (sentences.sentence(record, words, self._rng("sentence", at) if self._rules.varied else None),)
 
     def _rng(self, stream: str, at: tuple[int, int, int]) -> Any:
         return draws.python_rng(self._rules.seed, stream, *at)
@@ -252,7 +261,9 @@ def records_of(plan: Plan) -> list[ImageRecord]:
 
 
 def _rules(config: TrainConfig, plan: Plan, varied: bool) -> Rules:
-    return Rules(config.training.seed or 0, plan.accumulation, plan.total_steps, config.loss.prior_loss_weight, varied)
+    words = config.textual_inversion if config.method == "textual_inversion" else TextualInversionConfig()
+    seed = config.training.seed or 0
+    return Rules(seed, plan.accumulation, plan.total_steps, config.loss.prior_loss_weight, words, varied)
 
 
 def _workers(config: TrainConfig, latents: LatentsCache | None) -> int:

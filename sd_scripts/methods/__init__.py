@@ -10,7 +10,10 @@ if TYPE_CHECKING:
     from ..families.base import ModelFamily
     from .base import Method
 
-METHODS = {"lora": "adapter.AdapterMethod"}
+METHODS = {
+    "lora": "adapter.AdapterMethod",
+    "textual_inversion": "textual_inversion.TextualInversion",
+}
 """Name of a method -> the class that does it, imported only when it is asked for."""
 
 

@@ -72,6 +72,10 @@ class Method(ABC):
     def save(self, path: Path, progress: Place) -> None:
         """Writes what was trained, whole or not at all. Raises UserError."""
 
+    def files(self, path: Path) -> list[Path]:
+        """What `save` writes where it is told to save under this name."""
+        return [path]
+
     def parameters(self) -> Iterator[nn.Parameter]:
         """Those that are still trained."""
         return (parameter for parameter in self.trained.parameters() if parameter.requires_grad)

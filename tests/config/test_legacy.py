@@ -122,6 +122,14 @@ SAME = {
         {"network_module": "lycoris.kohya", "algo": "diag-oft", "network_dim": 8, "constraint": 0.001,
         "rescaled": True},
     ),
+    "textual inversion": (
+        {"token_string": "cat1", "init_word": "*", "num_vectors_per_token": 4, "weights": "C:/my words/cat1.pt",
+         "template": "style template", "stop_text_encoder_training": 0},
+        {"method": "textual_inversion", "token_string": "cat1", "init_word": "*", "num_vectors_per_token": 4,
+         "weights": "C:/my words/cat1.pt", "use_style_template": True},
+    ),
+    "textual inversion with captions": ({"token_string": "cat1", "template": "caption"},
+    {"method": "textual_inversion", "token_string": "cat1"}),
     "attention by name": ({"xformers": "sdpa"}, {"sdpa": True}),
     "attention by switch": ({"xformers": True}, {"xformers": True}),
     "no attention": ({"xformers": "none"}, {}),
@@ -202,9 +210,13 @@ SAID = {
         "The file is for Flux.1 models, which can't be trained here; what only they have was left out.",
     ),
     "another method": (
-        {"token_string": "cat", "init_word": "*"}, {},
-        "The file comes from textual inversion, which has settings of its own that were left out: token_string, "
-        "init_word.",
+        {"prompts_file": "a.yaml", "leco_denoise_guidance_scale": 3}, {},
+        "The file comes from LECO, which has settings of its own that were left out: prompts_file, "
+        "leco_denoise_guidance_scale.",
+    ),
+    "dropout of textual inversion": (
+        {"template": "caption", "caption_dropout_rate": 0.1}, {"method": "textual_inversion"},
+        "caption_dropout_rate: kohya_ss showed it for textual inversion and never used it, so it was left out.",
     ),
     "inpainting": ({"train_inpainting": True}, {}, "train_inpainting: Inpainting models can't be trained here, "
     "so it was left out."),

@@ -1,0 +1,10 @@
+"""New words with a meaning for each layer (XTI): `python sd_scripts/train_textual_inversion_XTI.py --flag ...`"""
+
+import sys
+from pathlib import Path
+
+sys.path[0] = str(Path(__file__).resolve().parents[1])
+from sd_scripts.train import main  # noqa: E402 - it is found only from the folder above
+
+if __name__ == "__main__":
+    sys.exit(main(fixed={"method": "textual_inversion", "xti": True}))

@@ -1,0 +1,1 @@
+"""New words for text encoders: their tokens, their vectors, their files."""
