@@ -121,20 +121,22 @@ class Checkpoints:
         with self.rest():  # in all processes, whose weights must stay equal
             if self.writes:
                 self.log.state("saving", f"Saving {name}")
-                self._write(lambda: self.state.method.save(file, progress), file, progress, "model")
+                method = self.state.method
+                self._write(lambda: method.save(file, progress), method.files(file), progress, "model")
         if with_state and self.writes:
             folder = self.folder / f"{name}-state"
-            self._write(lambda: self.state.save(folder, progress), folder, progress, "state")
+            self._write(lambda: self.state.save(folder, progress), [folder], progress, "state")
 
-    def _write(self, write: Callable[[], None], path: Path, progress: Progress, what: str) -> None:
+    def _write(self, write: Callable[[], None], paths: list[Path], progress: Progress, what: str) -> None:
         self._check_room()
         try:
             write()
         except OSError as error:
             raise DiskFull(
-                f"output_dir: {path} could not be saved: {error.strerror or error}. Make room or change the folder."
+                f"output_dir: {paths[0]} could not be saved: {error.strerror or error}. Make room or change the folder."
             ) from error
-        self._saved(path, progress, what)
+        for path in paths:
+            self._saved(path, progress, what)
 
     def _saved(self, path: Path, progress: Progress, what: str) -> None:
         self.log.saved(path.absolute(), progress.step, what)
@@ -161,7 +163,8 @@ class Checkpoints:
 
     def _remove_file(self, name: Callable[[int], str], number: int | None) -> None:
         if number is not None and self.writes:
-            (self.folder / (name(number) + self.saving.extension)).unlink(missing_ok=True)
+            for file in self.state.method.files(self.folder / (name(number) + self.saving.extension)):
+                file.unlink(missing_ok=True)
 
     def _remove_state(self, name: Callable[[int], str], number: int | None) -> None:
         if number is not None and self.writes and self.saving.save_state:
