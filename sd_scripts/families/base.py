@@ -6,7 +6,7 @@ Shapes: B batch, C channels, H and W height and width (of pixels or of latents),
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -46,8 +46,8 @@ class Target:
 class Condition:
     """What the network is told about the pictures.
 
-    text_BTC: the captions, token by token. text_of_layer: path of an attention network of the U-Net, such as
-    `mid_block.attentions.0` -> the captions as that one alone reads them (B, T, C).
+    text_BTC: the captions, token by token; where each attention network of the U-Net reads them in its own way (see
+    `words.layers`), what they all read, one after the other.
     pooled_BD: the captions as a whole. sizes_B6: height and width of the original picture, top and left of the cut,
     height and width of the target, in pixels; None stands for a picture that was neither resized nor cut. Both are
     for families that ask for them.
@@ -56,7 +56,6 @@ class Condition:
     text_BTC: Tensor
     pooled_BD: Tensor | None = None
     sizes_B6: Tensor | None = None
-    text_of_layer: Mapping[str, Tensor] | None = None
 
 
 Draws = torch.Generator | list[torch.Generator] | None
@@ -141,6 +140,10 @@ class ModelFamily(ABC):
     @abstractmethod
     def original_tensors(self) -> dict[str, Tensor]:
         """All networks' tensors under their names in the original layout, that of single files."""
+
+    @abstractmethod
+    def noted_configs(self) -> dict[str, str]:
+        """Metadata of such a file, by which this program makes the same networks again."""
 
     @abstractmethod
     def store_in_8_bits(self, text_encoder: bool) -> None:

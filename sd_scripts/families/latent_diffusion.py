@@ -16,7 +16,6 @@ from ..config.schema import Notice
 from . import attention, configs, eight_bits, parts
 from .base import Condition, Draws, ModelFamily, Target
 from .detect import Detected, check_family, detect, family_of_names
-from .layer_texts import LayerTexts
 from .names import ldm, lora
 from .sources import locate, read_tensors
 from .text import CHUNK, Reading
@@ -96,20 +95,11 @@ class LatentDiffusion(ModelFamily):
             return mean_BCHW + torch.cat([part.std for part in moments]).float() * noise_BCHW
 
     def predict(self, noisy_BCHW: Tensor, t_B: Tensor, condition: Condition) -> Tensor:
-        if condition.text_of_layer is not None or self._layer_texts is not None:
-            self._tell_layers(condition)
         text_BTC = condition.text_BTC.to(self.device, self.compute_dtype)
         added = self.added_conditions(noisy_BCHW, condition)
         return self.unet(
             noisy_BCHW.to(self.compute_dtype), t_B, encoder_hidden_states=text_BTC, added_cond_kwargs=added
         ).sample
-
-    _layer_texts: LayerTexts | None = None
-
-    def _tell_layers(self, condition: Condition) -> None:
-        self._layer_texts = self._layer_texts or LayerTexts(self.unet)
-        texts = condition.text_of_layer or {}
-        self._layer_texts.now = {path: text.to(self.device, self.compute_dtype) for path, text in texts.items()}
 
     def added_conditions(self, noisy_BCHW: Tensor, condition: Condition) -> dict[str, Tensor] | None:
         """What the U-Net is told besides the captions token by token."""
@@ -133,7 +123,6 @@ class LatentDiffusion(ModelFamily):
         return found
 
     def noted_configs(self) -> dict[str, str]:
-        """Metadata of a file in the original layout, by which this program makes the same networks again."""
         encoders = zip(self.texts, self.text_encoders, strict=True)
         texts = {kind.folder: encoder.config.to_dict() for kind, encoder in encoders}
         return configs.note_configs(unet=self.unet.config, vae=self.vae.config, **texts)
