@@ -24,7 +24,6 @@ from sd_scripts.tools import TOOLS
 
 from . import live, presets, texts, theme, tool_page, train_page
 from .delivery import Delivery
-from .layout import TRAIN_LORA
 from .runs.store import RunStore
 from .runs.supervisor import ENGINE, ROOT, Supervisor
 from .tensorboard import TensorBoard
@@ -170,7 +169,7 @@ def serve(options: Options, engine: Sequence[str] = ENGINE) -> gr.Blocks:
     supervisor = Supervisor(store, engine)
     board = TensorBoard()
     atexit.register(board.stop)
-    train = train_page.TrainPage(TRAIN_LORA, supervisor, PRESETS, opening(options))
+    train = train_page.TrainPage(supervisor, PRESETS, opening(options), options.settings is not None)
     page = build(train)
     page.launch(
         server_name=options.listen,

@@ -8,9 +8,23 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
+from sd_scripts.config import load
 from sd_scripts.config.schema import Parameter
 
+from . import layout
 from .values import NO, NOT_SET, YES, holds_numbers, is_checkbox, is_number, shown
+
+
+def method_choice(value: object) -> Component:
+    """What is trained, at the top of the form."""
+    return gr.Radio(
+        [(method.title, method.name) for method in layout.METHODS.values()],
+        value=value,
+        label="What to train",
+        info=hint(load.parameters()[layout.METHOD]),
+        elem_id=f"p-{layout.METHOD}",
+        elem_classes=["field"],
+    )
 
 
 def widget(parameter: Parameter, value: object) -> Component:
@@ -41,8 +55,8 @@ def widget(parameter: Parameter, value: object) -> Component:
 def _classes(parameter: Parameter) -> list[str]:
     """The page's script steps a number with the arrow keys by what its class says."""
     if is_number(parameter):
-        return ["number", f"step:{_step(parameter):g}"]
-    return ["wide"] if is_wide(parameter) else []
+        return ["field", "number", f"step:{_step(parameter):g}"]
+    return ["field", "wide"] if is_wide(parameter) else ["field"]
 
 
 def is_multiline(parameter: Parameter) -> bool:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-from sd_scripts.config import load
 from sd_scripts.config.schema import Problem
+
+from . import layout
 
 
 def problem_list(problems: Sequence[Problem]) -> str:
@@ -27,47 +28,16 @@ def _entry(problem: Problem) -> str:
 
 def _name(key: str) -> str:
     """A link to the field, or the bare key of what has none."""
-    parameter = load.parameters().get(key)
-    if parameter is None or parameter.ui.hidden:
+    parameter = layout.fields().get(key)
+    if parameter is None:
         return f"<b>{escape(key)}</b>" if key else ""
-    return f'<a href="#p-{key}" data-key="{key}" data-group="{parameter.attribute}">{escape(parameter.label)}</a>'
+    return f'<a href="#p-{key}" data-key="{key}">{escape(parameter.label)}</a>'
 
 
 def sentence(text: str, kind: str = "problem") -> str:
     return (
         f'<section class="notes" role="status"><ul><li class="{kind}"><span>{escape(text)}</span></li></ul></section>'
     )
-
-
-def stylesheet(
-    hidden: Iterable[str], empty: Iterable[str], shortened: Iterable[str], problems: Sequence[Problem]
-) -> str:
-    """Hides what has no effect and marks the fields of problems. One sheet is lighter than updates of all widgets."""
-    gone = [
-        *(f"#p-{key}" for key in hidden),
-        *(f"#g-{name}" for name in empty),
-        *(f"#more-{name}" for name in shortened),
-    ]
-    rules = [f"{', '.join(sorted(gone))} {{ display: none !important }}"] if gone else []
-    first: dict[str, Problem] = {}
-    for problem in sorted(problems, key=lambda problem: not problem.stops):
-        if problem.key in load.parameters():
-            first.setdefault(problem.key, problem)
-    rules += [_mark(problem) for problem in first.values()]
-    return f"<style>{' '.join(rules)}</style>"
-
-
-def _mark(problem: Problem) -> str:
-    colour = "var(--bad)" if problem.stops else "var(--warn)"
-    return (
-        f"#p-{problem.key} {{ --field-edge: {colour} }} "
-        f'#p-{problem.key}::after {{ content: "{_css_text(problem.message)}"; color: {colour} }}'
-    )
-
-
-def _css_text(text: str) -> str:
-    """As a CSS string: every character that could end it is written as its number."""
-    return "".join(c if c.isalnum() or c in " .,:;()_-+=%!?" else f"\\{ord(c):x} " for c in text)
 
 
 def plan_card(plan: Any) -> str:

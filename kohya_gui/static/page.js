@@ -1,4 +1,4 @@
-// What concerns the page as a whole: keys on demand, light and dark, and the way from a problem to its field.
+// What concerns every page: keys on demand, light and dark, and numbers that the arrow keys step.
 (() => {
   const remember = (name, value) => { try { localStorage.setItem(name, value) } catch { /* private window */ } }
   const recall = (name) => { try { return localStorage.getItem(name) } catch { return null } }
@@ -18,20 +18,6 @@
     document.getElementById(id)?.setAttribute("aria-pressed", String(on))
   }
 
-  function goToField(link) {
-    const { key, group } = link.dataset
-    const field = () => document.getElementById(`p-${key}`)
-    if (!field()) document.querySelector(`#more-${group} > button`)?.click()
-    let tries = 20
-    const reach = () => {
-      const found = field()
-      if (!found) return tries-- && setTimeout(reach, 50)
-      found.scrollIntoView({ behavior: "smooth", block: "center" })
-      found.querySelector("input, textarea, select")?.focus({ preventScroll: true })
-    }
-    reach()
-  }
-
   // Numbers are text fields; the arrow keys step them as in a number field.
   document.addEventListener("keydown", (event) => {
     if (event.key !== "ArrowUp" && event.key !== "ArrowDown") return
@@ -49,8 +35,6 @@
       remember(toggles[toggle.id].name, state(toggles[toggle.id]) ? "0" : "1")
       return show(toggle.id)
     }
-    const link = event.target.closest?.("a[data-key]")
-    if (link) { event.preventDefault(); goToField(link) }
   })
 
   const waiting = new MutationObserver(() => {

@@ -20,19 +20,31 @@ class BadToml(UserError):
 def read(file: Path) -> dict[str, Any]:
     """The file as nested dicts. Raises BadToml with the file's name and the line that is wrong."""
     try:
-        return tomlkit.parse(file.read_text(encoding="utf-8-sig")).unwrap()
+        text = file.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
         raise BadToml(f"The file {file} does not exist; check its name.") from error
     except (OSError, UnicodeDecodeError) as error:
         raise BadToml(f"The file {file} can't be read as UTF-8 text: {error}.") from error
+    return parse(text, str(file))
+
+
+def parse(text: str, file: str) -> dict[str, Any]:
+    """The text of the file of that name. Raises BadToml."""
+    try:
+        return tomlkit.parse(text).unwrap()
     except TOMLKitError as error:
         raise BadToml(f"The file {file} is not valid TOML: {error}.") from error
 
 
 def read_flat(file: Path) -> dict[str, Any]:
     """key -> value over all sections. Raises BadToml where two sections give one key different values."""
+    return flat_of(read(file), str(file))
+
+
+def flat_of(content: Mapping[str, Any], file: str) -> dict[str, Any]:
+    """The same of a file that was read. Raises BadToml."""
     flat: dict[str, Any] = {}
-    for name, value in read(file).items():
+    for name, value in content.items():
         for key, inner in (value if isinstance(value, dict) else {name: value}).items():
             if flat.get(key, inner) != inner:
                 raise BadToml(f"The file {file} gives {key} twice with different values; keep one of them.")

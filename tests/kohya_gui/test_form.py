@@ -5,9 +5,10 @@ from __future__ import annotations
 import gradio as gr
 import pytest
 
-from kohya_gui import notes, visible
+from kohya_gui import marks, notes, visible
+from kohya_gui.entries import Entries
 from kohya_gui.form import widget
-from kohya_gui.layout import TRAIN_LORA, has_widget, sections, shown_parameters
+from kohya_gui.layout import BLOCKS, has_widget, sections, shown_parameters
 from sd_scripts.config import load
 from sd_scripts.config.schema import Notice, Parameter, Problem
 
@@ -43,22 +44,28 @@ def test_an_open_choice_takes_other_words_too() -> None:
 
 
 def hidden(flat: dict[str, object]) -> set[str]:
-    return visible.without_effect(shown_parameters(TRAIN_LORA), flat, load.from_flat(flat).config)
+    return visible.without_effect(Entries.of(flat))
 
 
 def test_what_has_no_effect_for_the_model_is_hidden() -> None:
     assert "clip_skip" not in hidden({})
-    for parameter in shown_parameters(TRAIN_LORA):
-        missing = parameter.applies_to.missing("sd2", "lora", None)
+    for parameter in shown_parameters():
+        missing = parameter.applies_to.missing("sd2", "lora", "lora")
         assert (parameter.key in hidden({"v2": True})) >= bool(missing)
 
 
-def test_what_differs_from_its_default_stays_in_sight(monkeypatch: pytest.MonkeyPatch) -> None:
-    keys = hidden({})
-    if not keys:
-        pytest.skip("every parameter has an effect here")
-    key = sorted(keys)[0]
-    assert key not in hidden({key: "anything"})
+def test_what_has_no_effect_for_the_network_is_hidden() -> None:
+    assert "factor" in hidden({})
+    assert "factor" not in hidden({"network_module": "lycoris.kohya", "algo": "lokr"})
+
+
+def test_what_was_filled_in_stays_in_sight_without_an_effect() -> None:
+    assert "factor" not in hidden({"factor": 8})
+
+
+def test_what_only_another_method_has_is_hidden_even_where_it_was_filled_in() -> None:
+    assert "network_dim" not in hidden({"network_dim": 24})
+    assert "network_dim" in hidden({"network_dim": 24, "method": "dreambooth"})
 
 
 def test_wrong_settings_hide_nothing_that_they_do_not_decide() -> None:
@@ -66,11 +73,17 @@ def test_wrong_settings_hide_nothing_that_they_do_not_decide() -> None:
 
 
 def test_a_section_of_which_nothing_is_left_is_hidden_too() -> None:
-    all_sections = sections(TRAIN_LORA)
-    first = all_sections[0]
-    everything = {parameter.key for parameter in (*first.basic, *first.more)}
-    assert visible.hidden_sections(all_sections, everything)[0] == {first.name}
-    assert visible.hidden_sections(all_sections, {parameter.key for parameter in first.more})[1] == {first.name}
+    gone = visible.hidden_parts(sections(), hidden({"method": "dreambooth"}))
+    assert "g-network" in gone
+    assert visible.hidden_parts(sections(), set(BLOCKS)) == {"blocks-network", *never_there()}
+
+
+def never_there() -> set[str]:
+    """Parts that a section does not have."""
+    parts = {
+        f"{part}-{s.name}": members for s in sections() for part, members in (("more", s.more), ("blocks", s.blocks))
+    }
+    return {name for name, members in parts.items() if not members}
 
 
 def test_problems_come_before_notices_and_nothing_in_them_is_markup() -> None:
@@ -81,5 +94,5 @@ def test_problems_come_before_notices_and_nothing_in_them_is_markup() -> None:
 
 
 def test_a_message_cannot_leave_its_style_sheet() -> None:
-    sheet = notes.stylesheet([], [], [], [Problem("seed", 'x"; } </style><script>')])
+    sheet = marks.stylesheet(marks.Marks(set(), set(), {}, [Problem("seed", 'x"; } </style><script>')], {}))
     assert "<script" not in sheet and sheet.count("</style>") == 1 and '"; }' not in sheet.replace("x\\22 \\3b", "")

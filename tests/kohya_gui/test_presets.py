@@ -97,3 +97,27 @@ def test_a_preset_of_ours_says_what_it_is_for_and_has_nothing_wrong(file: Path) 
 
 def test_all_that_can_go_wrong_is_a_users_error() -> None:
     assert issubclass(presets.BadPreset, UserError)
+
+
+@pytest.mark.parametrize(("content", "method"), [
+    ({"LoRA_type": "Standard", "network_dim": 8}, "lora"),
+    ({"token_string": "cat", "init_word": "animal"}, "textual_inversion"),
+    ({"train_dir": "/data", "image_folder": "/data/img"}, "finetune"),
+    ({"stop_text_encoder_training": 0, "learning_rate": 1e-5}, "dreambooth"),
+    ({"token_string": "", "network_dim": 8}, "lora"),
+    ({"learning_rate": 1e-5}, None),
+])  # fmt: skip
+def test_a_file_of_kohya_ss_is_for_the_method_whose_keys_it_has(content: dict[str, object], method: str | None) -> None:
+    assert presets.from_text("old.json", json.dumps(content)).settings.get("method") == method
+
+
+def test_a_trained_file_is_a_preset() -> None:
+    found = presets.from_trained_file("bloop.safetensors", {"ss_network_dim": "8", "ss_seed": "3", "other": "x"})
+    assert found.settings["network_dim"] == 8 and found.settings["seed"] == 3
+    assert any(notice.key == "train_data_dir" for notice in found.notices)
+
+
+def test_a_trained_file_that_tells_nothing_is_refused() -> None:
+    with pytest.raises(presets.BadPreset) as error:
+        presets.from_trained_file("x.safetensors", {"format": "pt"})
+    assert str(error.value) == "x.safetensors does not say how it was trained; only files with ss_ metadata do."

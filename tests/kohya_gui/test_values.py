@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from kohya_gui import values
-from kohya_gui.layout import SET_BY_THE_APP, TRAIN_LORA, has_widget, sections, shown_parameters
+from kohya_gui import additional, values
+from kohya_gui.layout import SET_BY_THE_APP, has_widget, sections, shown_parameters
 from sd_scripts.config import load, toml
 from sd_scripts.config.schema import Parameter, Problem
 
@@ -120,12 +120,12 @@ def test_secrets_are_kept_apart_from_settings() -> None:
 
 
 def test_every_parameter_stands_on_the_page_once() -> None:
-    keys = [parameter.key for parameter in shown_parameters(TRAIN_LORA)]
+    keys = [parameter.key for parameter in shown_parameters()]
     assert len(keys) == len(set(keys))
-    missing = load.parameters().keys() - set(keys)
-    assert missing == {"method", *SET_BY_THE_APP}
+    assert load.parameters().keys() - set(keys) == set(SET_BY_THE_APP)
+    assert set(keys) - load.parameters().keys() == {additional.KEY}
 
 
 def test_the_page_knows_every_group() -> None:
-    shown = {section.name for section in sections(TRAIN_LORA)}
+    shown = {section.name for section in sections()}
     assert {parameter.attribute for parameter in EVERY} == shown

@@ -1,0 +1,159 @@
+"""The top of the form: choose a preset or open a file, see what it would change, apply it, save and export."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from sd_scripts.config import toml
+from sd_scripts.errors import UserError
+
+from . import layout, notes, offers, presets
+from .entries import Entries
+from .offers import Baseline
+from .texts import t
+
+LARGEST_TEXT = presets.LARGEST_BYTES
+KINDS = ".json,.toml,.safetensors"
+
+
+@dataclass(frozen=True)
+class PresetDesk:
+    """What the handlers need; nothing of a visitor is kept in it."""
+
+    root: Path
+
+    def names(self, method: str) -> list[str]:
+        return list(presets.available(self.root, method))
+
+    def offered(self, method: str, baseline: object) -> Any:
+        """The list for a method that was just chosen."""
+        names, loaded = self.names(method), Baseline.read(baseline).name
+        return gr.update(choices=names, value=loaded if loaded in names else None)
+
+    def choose(self, name: str | None, baseline: object, *given: Any) -> str:
+        now = Entries(given)
+        file = presets.available(self.root, now.method).get(name or "")
+        if file is None:
+            return notes.sentence(t("Choose a preset of the list first."))
+        try:
+            preset = presets.read(file)
+        except UserError as error:
+            return notes.sentence(str(error))
+        settings = {**preset.settings, layout.METHOD: now.method}
+        preset = presets.Preset(str(name), preset.description, settings, preset.notices)
+        return offers.html(preset, now, Baseline.read(baseline), keep=True, own=False)
+
+    def open(self, carried: str, baseline: object, *given: Any) -> str:
+        """carried: a file that the visitor's browser has read, as JSON: its name, and its text or its metadata."""
+        now = Entries(given)
+        try:
+            preset = self._carried(carried)
+        except UserError as error:
+            return notes.sentence(str(error))
+        settings = {layout.METHOD: now.method, **preset.settings}
+        preset = presets.Preset(preset.name, preset.description, settings, preset.notices)
+        return offers.html(preset, now, Baseline.read(baseline), keep=False, own=True)
+
+    def _carried(self, carried: str) -> presets.Preset:
+        if len(carried) > 2 * LARGEST_TEXT:
+            raise presets.BadPreset("The file is larger than a preset can be; choose a JSON or TOML file of settings.")
+        file = json.loads(carried)
+        name = Path(str(file.get("name") or "file")).name
+        if isinstance(file.get("metadata"), dict):
+            return presets.from_trained_file(name, {str(key): str(text) for key, text in file["metadata"].items()})
+        return presets.from_text(name, str(file.get("text") or ""))
+
+    def save(self, name: str, description: str, replace: bool, *given: Any) -> tuple[str, Any]:
+        now = Entries(given)
+        try:
+            file = presets.write(self.root, now.method, name, description, self._whole(now), replace=replace)
+        except UserError as error:
+            return notes.sentence(str(error)), gr.skip()
+        said = notes.sentence(t("Saved as {file}.", file=file.name), "quiet")
+        return said, gr.update(choices=self.names(now.method))
+
+    def _whole(self, now: Entries) -> dict[str, object]:
+        """With the method, which decides where the preset belongs."""
+        return {layout.METHOD: now.method, **now.flat}
+
+    def as_json(self, name: str, description: str, *given: Any) -> str:
+        return self._download(name, "json", presets.as_json(description, self._whole(Entries(given))))
+
+    def as_toml(self, name: str, *given: Any) -> str:
+        return self._download(name, "toml", toml.write_flat(self._whole(Entries(given))))
+
+    def _download(self, name: str, ending: str, text: str) -> str:
+        return json.dumps({"name": f"{name.strip() or 'settings'}.{ending}", "text": text})
+
+
+@dataclass
+class Bar:
+    """choice, said: the list and what a preset would do. carried: what a browser and the app hand to each other."""
+
+    choice: gr.Dropdown
+    said: gr.HTML
+    opened: gr.Button
+    carried: gr.Textbox
+    name: gr.Textbox
+    description: gr.Textbox
+    replace: gr.Checkbox
+    save: gr.Button
+    json: gr.Button
+    toml: gr.Button
+    saved: gr.HTML
+
+
+def build(desk: PresetDesk, method: str, opening: presets.Preset) -> Bar:
+    names = desk.names(method)
+    with gr.Column(elem_id="preset-bar", elem_classes="card"):
+        with gr.Row(elem_id="preset-row"):
+            chosen = opening.name if opening.name in names else None
+            choice = gr.Dropdown(names, value=chosen, label="Preset", elem_id="preset", scale=4, interactive=True)
+            gr.HTML(
+                f'<button type="button" id="open-preset" title="{OPENS}">Open file</button>'
+                f'<input type="file" id="open-preset-file" accept="{KINDS}" aria-label="File of settings" hidden>',
+                elem_id="open-part",
+                padding=False,
+            )
+        said = gr.HTML(_about(opening), elem_id="preset-said")
+        with gr.Accordion("Save or export the form", open=False, elem_id="save-part"):
+            name = gr.Textbox(label="Name", elem_id="preset-name", max_lines=1)
+            description = gr.Textbox(label="Description", elem_id="preset-description", max_lines=1)
+            replace = gr.Checkbox(label="Replace one of the same name", elem_id="preset-replace")
+            with gr.Row(elem_id="save-row"):
+                save = gr.Button("Save preset", elem_id="save-preset", size="md")
+                as_json = gr.Button("Download as JSON", elem_id="export-json", size="md")
+                as_toml = gr.Button("Download as TOML", elem_id="export-toml", size="md")
+            saved = gr.HTML(elem_id="preset-saved")
+        opened = gr.Button("Open", elem_id="opened", elem_classes="unseen")
+        carried = gr.Textbox(visible=False)
+    return Bar(choice, said, opened, carried, name, description, replace, save, as_json, as_toml, saved)
+
+
+OPENS = "A preset of this program or of kohya_ss (.json), a .toml, or a trained .safetensors as a new run"
+
+
+def _about(opening: presets.Preset) -> str:
+    """What the form opens with, and what of it could not be carried over."""
+    description = notes.sentence(opening.description, "quiet") if opening.description else ""
+    return description + notes.problem_list(opening.notices)
+
+
+def connect(desk: PresetDesk, bar: Bar, widgets: list[Any], baseline: gr.BrowserState, quick: dict[str, Any]) -> None:
+    bar.choice.input(desk.choose, [bar.choice, baseline, *widgets], bar.said, **quick)
+    carries = "(carried, ...rest) => [window.trainForm.carried(), ...rest]"
+    bar.opened.click(desk.open, [bar.carried, baseline, *widgets], bar.said, js=carries, **quick)
+    bar.save.click(
+        desk.save, [bar.name, bar.description, bar.replace, *widgets], [bar.saved, bar.choice], **quick
+    )  # fmt: skip
+    download = "(file) => { window.trainForm.download(file) }"
+    bar.json.click(desk.as_json, [bar.name, bar.description, *widgets], bar.carried, **quick).then(
+        None, bar.carried, js=download
+    )
+    bar.toml.click(desk.as_toml, [bar.name, *widgets], bar.carried, **quick).then(None, bar.carried, js=download)
+    widgets[0].change(desk.offered, [widgets[0], baseline], bar.choice, **quick)

@@ -1,0 +1,315 @@
+// The form of the Train page: search, marks of what was changed, presets, help. The app says what is wrong and what is
+// hidden; all that concerns fields that are there already happens here, without asking it.
+(() => {
+  const $ = (id) => document.getElementById(id)
+  const t = window.t || ((words) => words)
+  const make = (tag, attributes = {}, ...children) => {
+    const made = Object.assign(document.createElement(tag), attributes)
+    made.append(...children)
+    return made
+  }
+  const ready = (id, then) => {
+    const found = () => $(id) && (then($(id)), true)
+    if (found()) return
+    const waiting = new MutationObserver(() => found() && waiting.disconnect())
+    waiting.observe(document.documentElement, { childList: true, subtree: true })
+  }
+
+  // What there is: from the page's own configuration, so that closed parts of the form are known too.
+  let known
+  function settings() {
+    if (known) return known
+    const place = $("form-data")
+    if (!place) return []
+    const props = new Map((window.gradio_config?.components ?? []).map(({ props }) => [props.elem_id, props]))
+    known = [{ key: "method", section: "", part: "basic", initial: "lora" }]
+    for (const { name, title, parts } of JSON.parse(place.dataset.form)) {
+      for (const [part, keys] of Object.entries(parts)) {
+        for (const [key, initial] of Object.entries(keys)) known.push({ key, name, title: t(title), part, initial })
+      }
+    }
+    known.forEach((setting, place) => {
+      const { label = setting.key, info = "", type } = props.get(`p-${setting.key}`) ?? {}
+      Object.assign(setting, { place, label, secret: type === "password", help: info.replace(/\s*`[^`]*`\s*$/, "") })
+    })
+    return known
+  }
+  const setting = (key) => settings().find((one) => one.key === key)
+  const keyOf = (element) => element?.closest?.(".field")?.id.slice(2)
+
+  // Filling in. Gradio hands all values to `put`, which answers with those that change.
+  let waiting = null, carried = "", before = null
+  const filled = (values, extra = {}) => { waiting = { values, ...extra }; $("put").click() }
+  window.trainForm = {
+    put([, , baseline, ...all]) {
+      const { values = {}, baseline: next, said, undo } = waiting ?? {}
+      waiting = null
+      const { own, name } = next ?? baseline ?? {}
+      const answer = all.map(() => undefined)
+      const old = {}
+      for (const [key, value] of Object.entries(values)) {
+        const found = setting(key)
+        if (!found) continue
+        old[key] = all[found.place]
+        answer[found.place] = value
+      }
+      if (undo) before = { values: old, baseline }
+      return [own ? null : name || null, said, next, ...answer]
+    },
+    carried: () => carried,
+    download(file) {
+      const { name, text } = JSON.parse(file)
+      const link = make("a", { href: URL.createObjectURL(new Blob([text])), download: name })
+      link.click()
+      setTimeout(() => URL.revokeObjectURL(link.href), 1000)
+    },
+    runAsked() {
+      const address = new URL(location.href), run = address.searchParams.get("run")
+      address.searchParams.delete("run")
+      if (run) history.replaceState(null, "", address)
+      return run ?? ""
+    },
+    set: filled, setting, settings, goTo, facts: () => facts,
+  }
+  const undoButton = () => `<div class="buttons"><button type="button" class="offer-undo">${t("Undo")}</button></div>`
+
+  function apply() {
+    const offer = document.querySelector(".offer")
+    const keep = $("offer-keep")?.checked ? "1" : "0"
+    const values = JSON.parse(offer.querySelector(`.variant[data-keep="${keep}"]`).dataset.values)
+    const words = make("span", { textContent: t("{name} is in the form.", { name: offer.dataset.name }) })
+    const said = `<section class="notes" role="status"><ul><li class="quiet">${words.outerHTML}</li></ul>${undoButton()}</section>`
+    filled(values, { baseline: JSON.parse(offer.dataset.baseline), said, undo: true })
+  }
+  function undo(button) {
+    const { values, baseline } = button.dataset.values
+      ? { values: JSON.parse(button.dataset.values), baseline: JSON.parse(button.dataset.baseline) } : before ?? {}
+    if (values) filled(values, { baseline, said: "" })
+    before = null
+  }
+  function cancel() { filled({}, { said: "" }) }
+
+  // Files stay in the browser: of a trained one only the header is read, of which the app gets the metadata.
+  async function open(file) {
+    const metadata = file.name.toLowerCase().endsWith(".safetensors")
+    let content
+    try {
+      content = metadata ? { metadata: await header(file) } : { text: await file.slice(0, 2 << 20).text() }
+    } catch {
+      content = { text: "" }
+    }
+    carried = JSON.stringify({ name: file.name, ...content })
+    $("opened").click()
+  }
+  async function header(file) {
+    const size = Number(new DataView(await file.slice(0, 8).arrayBuffer()).getBigUint64(0, true))
+    const tags = JSON.parse(await file.slice(8, 8 + Math.min(size, 50 << 20)).text()).__metadata__ ?? {}
+    const known = Object.entries(tags).filter(([key, value]) => key.startsWith("ss_") && value.length < 200_000)
+    return Object.fromEntries(known.filter(([key]) => key !== "ss_tag_frequency" && key !== "ss_bucket_info"))
+  }
+
+  // Facts of the app about the form: which fields differ from the preset, and what they were.
+  let facts = { changed: {}, hidden: [], blocks: {}, runs: 1 }
+  function learn() {
+    const place = $("form-facts")
+    if (!place) return
+    facts = JSON.parse(place.dataset.facts)
+    const count = Object.keys(facts.changed).length
+    $("changed-count").textContent = count
+    $("form-bar").classList.toggle("none-changed", !count)
+    $("reset-all").hidden = !count
+    if (!count) toggle("only-changed", false)
+    const start = $("start")
+    if (start) start.textContent = facts.runs > 1 ? t("Start {count} runs", { count: facts.runs }) : t("Start")
+    document.dispatchEvent(new Event("form-facts"))
+  }
+  ready("form-style", (place) => { new MutationObserver(learn).observe(place, { childList: true, subtree: true, attributes: true }); ready("form-bar", learn) })
+
+  // Each field that is drawn gets its tools: reset, key, help.
+  function equip(field) {
+    if (field.querySelector(":scope > .tools") || field.id.startsWith("t-")) return
+    const key = field.id.slice(2), about = setting(key)
+    if (!about) return
+    const name = about.label
+    field.append(make("span", { className: "tools" },
+      make("button", { type: "button", className: "reset", title: t("Back to the preset's value"), ariaLabel: t("Reset {name}", { name }), textContent: "↺" }),
+      make("button", { type: "button", className: "key", title: t("Copy the key"), textContent: key }),
+      make("button", { type: "button", className: "ask", title: t("Help"), ariaLabel: t("Help about {name}", { name }), ariaExpanded: "false", textContent: "?" })))
+  }
+  const drawn = new MutationObserver(() => document.querySelectorAll("#form-column .field:not(:has(> .tools))").forEach(equip))
+  ready("form-column", (column) => { drawn.observe(column, { childList: true, subtree: true }); column.querySelectorAll(".field").forEach(equip) })
+
+  const reset = (key) => key in facts.changed && filled({ [key]: facts.changed[key] })
+
+  // The line at the foot of the form says what the field in use is for.
+  function explain(element) {
+    const about = setting(keyOf(element)), line = $("help-line")
+    if (!about || !line || line.dataset.key === about.key) return
+    line.dataset.key = about.key
+    const initial = about.secret ? "" : about.initial === "" ? t("not set") : about.initial
+    line.replaceChildren(
+      make("b", { textContent: about.label }), make("button", { type: "button", className: "key", title: t("Copy the key"), textContent: about.key }),
+      make("span", { textContent: about.help }), make("small", { textContent: initial && t("Default: {value}", { value: initial }) }))
+  }
+
+  async function copy(button) {
+    const key = button.textContent
+    try {
+      await navigator.clipboard.writeText(key)
+    } catch {
+      const field = make("textarea", { value: key })
+      document.body.append(field); field.select(); document.execCommand("copy"); field.remove()
+    }
+    button.classList.add("copied")
+    setTimeout(() => button.classList.remove("copied"), 1200)
+  }
+
+  // Going to a field opens the part that it stands in.
+  const element = (key) => $(`p-${key}`)
+  const seen = (key) => element(key)?.offsetParent ?? null
+  function goTo(key) {
+    const about = setting(key)
+    if (!about) return
+    if (!(key in facts.changed)) toggle("only-changed", false)
+    if (!seen(key) && about.part !== "basic") {
+      const button = document.querySelector(`#${about.part}-${about.name} > button`)
+      if (!button?.classList.contains("open")) button?.click()
+    }
+    let tries = 40
+    const reach = () => {
+      if (!seen(key)) return tries-- && setTimeout(reach, 50)
+      const found = element(key), input = found.querySelector("input:checked, input, textarea, select")
+      const calm = matchMedia("(prefers-reduced-motion: reduce)").matches
+      found.scrollIntoView({ behavior: calm ? "auto" : "smooth", block: "center" })
+      input?.focus({ preventScroll: true })
+      found.classList.add("found")
+      setTimeout(() => found.classList.remove("found"), 1800)
+    }
+    reach()
+  }
+
+  // Search: every word must be in label, key or help; label and key weigh more.
+  const plain = (text) => text.toLowerCase().replaceAll("_", " ").replaceAll("-", " ")
+  function search(text) {
+    const words = plain(text).split(/\s+/).filter(Boolean)
+    if (!words.length) return []
+    const scored = settings().map((one) => {
+      const label = plain(one.label), key = plain(one.key), help = plain(one.help)
+      let score = 0
+      for (const word of words) {
+        if (key === word || label === word) score += 40
+        else if (label.startsWith(word) || key.startsWith(word)) score += 20
+        else if (label.includes(word) || key.includes(word)) score += 12
+        else if (help.includes(word)) score += 2
+        else return { one, score: 0 }
+      }
+      if (key.includes(words.join(" ")) || label.includes(words.join(" "))) score += 15
+      return { one, score: score - (facts.hidden.includes(one.key) ? 1 : 0) }
+    })
+    return scored.filter(({ score }) => score > 0).sort((a, b) => b.score - a.score || a.one.place - b.one.place).slice(0, 30).map(({ one }) => one)
+  }
+  function marked(text, words) {
+    const pattern = words.filter(Boolean).map((word) => word.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")).join("|")
+    return text.split(new RegExp(`(${pattern || "$^"})`, "i")).map((piece, place) => place % 2 ? make("mark", { textContent: piece }) : piece)
+  }
+  function excerpt(help, words) {
+    const at = Math.max(0, Math.min(...words.map((word) => help.toLowerCase().indexOf(word)).filter((place) => place >= 0)) - 40)
+    return Number.isFinite(at) && at > 0 ? `… ${help.slice(at, at + 140)}` : help.slice(0, 140)
+  }
+  function list(text) {
+    const box = $("search"), results = $("search-results"), words = text.toLowerCase().split(/\s+/).filter(Boolean)
+    const found = search(text)
+    box.setAttribute("aria-expanded", String(Boolean(text.trim())))
+    results.hidden = !text.trim()
+    results.replaceChildren(...found.map((one, place) => {
+      const hidden = facts.hidden.includes(one.key)
+      const row = make("li", { id: `found-${place}`, role: "option" },
+        make("b", {}, ...marked(one.label, words)), make("code", {}, ...marked(one.key, words)),
+        make("small", { textContent: hidden ? t("no effect on what is chosen") : one.title ?? "" }), make("p", {}, ...marked(excerpt(one.help, words), words)))
+      row.dataset.key = one.key
+      row.classList.toggle("idle", hidden)
+      return row
+    }))
+    if (!found.length && text.trim()) results.replaceChildren(make("li", { className: "nothing", textContent: t("No setting has these words.") }))
+    choose(0)
+  }
+  let at = 0
+  function choose(place) {
+    const rows = [...document.querySelectorAll("#search-results [role=option]")]
+    at = rows.length ? (place + rows.length) % rows.length : 0
+    rows.forEach((row, number) => row.setAttribute("aria-selected", String(number === at)))
+    $("search").setAttribute("aria-activedescendant", rows[at]?.id ?? "")
+    rows[at]?.scrollIntoView({ block: "nearest" })
+  }
+  function close() { $("search-results").hidden = true; $("search").setAttribute("aria-expanded", "false") }
+  function take(row) {
+    if (!row?.dataset.key) return
+    close()
+    if (facts.hidden.includes(row.dataset.key)) return
+    $("search").blur()
+    goTo(row.dataset.key)
+  }
+
+  function toggle(name, on) {
+    document.body.classList.toggle(name, on)
+    const button = $(name === "only-changed" ? "toggle-changed" : "toggle-help")
+    button?.setAttribute("aria-pressed", String(on))
+    if (name === "only-changed" && on) openChanged()
+  }
+  function openChanged() {
+    for (const key of Object.keys(facts.changed)) {
+      const about = setting(key)
+      const button = about && about.part !== "basic" && document.querySelector(`#${about.part}-${about.name} > button:not(.open)`)
+      if (button && !facts.hidden.includes(key)) button.click()
+    }
+  }
+  const HELP = "kohya-gui-help"
+  const recall = (name) => { try { return localStorage.getItem(name) } catch { return null } }
+  ready("form-bar", () => toggle("show-help", recall(HELP) === "1"))
+
+  const clicks = {
+    "#offer-apply": apply,
+    "#offer-cancel": cancel,
+    ".offer-undo": undo,
+    "#open-preset": () => $("open-preset-file").click(),
+    "#toggle-changed": () => toggle("only-changed", !document.body.classList.contains("only-changed")),
+    "#toggle-help": () => {
+      const on = !document.body.classList.contains("show-help")
+      toggle("show-help", on)
+      try { localStorage.setItem(HELP, on ? "1" : "0") } catch { /* private window */ }
+    },
+    "#reset-all": () => filled(facts.changed),
+    ".tools .reset": (button) => reset(keyOf(button)),
+    "button.key": copy,
+    ".tools .ask": (button) => button.setAttribute("aria-expanded", String(button.closest(".field").classList.toggle("helped"))),
+    "a[data-key]": (link) => goTo(link.dataset.key),
+    "#search-results li": take,
+  }
+  document.addEventListener("click", (event) => {
+    for (const [selector, act] of Object.entries(clicks)) {
+      const found = event.target.closest?.(selector)
+      if (found) { event.preventDefault(); return act(found) }
+    }
+    if (!event.target.closest?.("#form-bar")) $("search-results") && close()
+  })
+  document.addEventListener("input", (event) => { if (event.target.id === "search") list(event.target.value) })
+  document.addEventListener("change", (event) => {
+    const { target } = event
+    if (target.id === "offer-keep") target.closest(".offer").dataset.keep = target.checked ? "1" : "0"
+    if (target.id === "open-preset-file" && target.files[0]) { open(target.files[0]); target.value = "" }
+  })
+  document.addEventListener("focusin", (event) => {
+    explain(event.target)
+    if (event.target.id === "search" && event.target.value) list(event.target.value)
+  })
+  document.addEventListener("mouseover", (event) => { if (!document.activeElement?.closest?.(".field")) explain(event.target) })
+  document.addEventListener("keydown", (event) => {
+    const typing = event.target.closest?.("input, textarea, select, [contenteditable]")
+    if (event.key === "/" && !typing && !event.ctrlKey && !event.metaKey && $("search")) { event.preventDefault(); return $("search").select() }
+    if (event.target.id !== "search") return
+    const moves = { ArrowDown: 1, ArrowUp: -1 }
+    if (event.key in moves) { event.preventDefault(); choose(at + moves[event.key]) }
+    else if (event.key === "Enter") { event.preventDefault(); take(document.querySelectorAll("#search-results [role=option]")[at]) }
+    else if (event.key === "Escape") { close(); event.target.value = ""; event.target.blur() }
+  })
+})()
