@@ -51,24 +51,24 @@ class LatentDiffusion(ModelFamily):
 
     @classmethod
     def load(cls, model: ModelConfig, precision: PrecisionConfig) -> Self:
-        dtype = COMPUTE[precision.mixed_precision]
+        dtype, device = COMPUTE[precision.mixed_precision], loading_device(model)
         path = locate(model.pretrained_model_name_or_path, "pretrained_model_name_or_path")
         found = detect(path)
         check_family(path, found.family, cls.name)
         if found.layout == "diffusers":
-            loaded = parts.from_folder(path, cls.texts, dtype, with_vae=not model.vae)
+            loaded = parts.from_folder(path, cls.texts, dtype, not model.vae, device)
         else:
-            loaded = cls._from_file(path, dtype)
+            loaded = cls._from_file(path, dtype, device)
         if model.vae:
             loaded.vae = parts.other_vae(locate(model.vae, "vae", ()), cls.name, dtype)
         made = cls(loaded, model, dtype)
         made.layout = "diffusers" if found.layout == "diffusers" else "original"
         made._set_up(model, precision, found)
-        return made.to("cuda") if model.lowram and torch.cuda.is_available() else made
+        return made if device == "cpu" else made.to(device)
 
     @classmethod
-    def _from_file(cls, path: Path, dtype: torch.dtype) -> parts.Parts:
-        tensors, metadata = read_tensors(path)
+    def _from_file(cls, path: Path, dtype: torch.dtype, device: str) -> parts.Parts:
+        tensors, metadata = read_tensors(path, device)
         check_family(path, family_of_names(tensors, path), cls.name)
         with parts.incomplete(str(path), "Stable Diffusion model"):
             return parts.from_tensors(tensors, configs.noted_configs(metadata), cls.name, cls.texts, dtype)
@@ -154,3 +154,8 @@ def prediction_notices(found: str | None, chosen: str) -> list[Notice]:
             f"The model's own config says that it predicts {found}; turn this {state} unless you know better.",
         )
     ]
+
+
+def loading_device(model: ModelConfig) -> str:
+    """Where the weights are read to: with `lowram` the GPU, past the computer's memory."""
+    return "cuda" if model.lowram and torch.cuda.is_available() else "cpu"

@@ -89,22 +89,27 @@ def readable(path: Path) -> Iterator[None]:
         raise UserError(f"{path} can't be loaded as a model ({text}); check that it is complete.") from error
 
 
-def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Every tensor of a .safetensors or pickled file, and its metadata. Pickles are read as weights only, never run."""
+def read_tensors(path: Path, device: str = "cpu") -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Every tensor of a .safetensors or pickled file, read straight to a device, and its metadata.
+
+    Pickles are read as weights only, never run.
+    """
     if path.suffix == ".safetensors":
         read_header(path)
-        with readable(path), safe_open(path, framework="pt") as file:
+        with readable(path), safe_open(path, framework="pt", device=device) as file:
             return {key: file.get_tensor(key) for key in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(path, map_location=device, weights_only=True)
     except pickle.UnpicklingError:
         raise UserError(
             f"{path} holds more than weights, which could run code here, so it is not opened; get it as .safetensors."
         ) from None
     except (OSError, EOFError, RuntimeError, ValueError, IndexError, KeyError):
         raise UserError(f"{path} is damaged or not a model file; get it again.") from None
-    tensors = content.get("state_dict", content) if isinstance(content, Mapping) else {}
-    return {key: value for key, value in tensors.items() if isinstance(value, Tensor)}, {}
+    if not isinstance(content, Mapping):
+        return {}, {}
+    tensors, metadata = content.get("state_dict", content), {k: v for k, v in content.items() if isinstance(v, str)}
+    return {key: value for key, value in tensors.items() if isinstance(value, Tensor)}, metadata
 
 
 def shapes_of(tensors: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:

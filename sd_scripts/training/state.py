@@ -8,12 +8,9 @@ epoch it stands, the seed, and the size of the plan. All random draws follow fro
 from __future__ import annotations
 
 import json
-import os
 import pickle
 import random
-import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ..errors import UserError
+from ..whole_folder import whole_folder
 from .progress import Progress
 
 TRAIN_STATE = "train_state.json"
@@ -158,39 +156,8 @@ def read_place(folder: Path) -> Place:
         ) from error
 
 
-@contextmanager
-def whole_folder(folder: Path) -> Iterator[Path]:
-    """A new folder beside the target, flushed to disk and put in its place when the block has ended well."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    new = folder.with_name(f".{folder.name}.{os.getpid()}.new")
-    shutil.rmtree(new, ignore_errors=True)
-    new.mkdir()
-    try:
-        yield new
-        for file in new.iterdir():
-            _flush(file)
-        _put_in_place(new, folder)
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
-
-
-def _flush(file: Path) -> None:
-    with file.open("rb+") as opened:
-        os.fsync(opened.fileno())
-
-
-def _put_in_place(new: Path, folder: Path) -> None:
-    """A folder can't be renamed over a full one, so the old one steps aside until the new one stands."""
-    old = folder.with_name(f".{folder.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.exists():
-        folder.rename(old)
-    new.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
-
-
 def _on_cpu(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.detach().to("cpu").contiguous().clone() for name, tensor in tensors.items()}
+    return {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
 
 
 def _random_states() -> dict[str, Any]:

@@ -64,7 +64,7 @@ def test_a_killed_and_resumed_run_ends_in_the_same_weights(tiny_settings: dict[s
 
 def test_what_a_killed_save_leaves_behind_is_not_taken_for_a_state(tmp_path: Path) -> None:
     """The folder appears under its name only when it is whole."""
-    from sd_scripts.training.state import whole_folder
+    from sd_scripts.whole_folder import whole_folder
 
     folder = tmp_path / "x-state"
     folder.mkdir()
