@@ -5,17 +5,27 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from kohya_gui import access
 from kohya_gui.runs.store import RunStore
 from kohya_gui.runs.supervisor import Supervisor
 from sd_scripts.events import RunFolder
 
 FAKE_ENGINE = (sys.executable, str(Path(__file__).with_name("fake_engine.py")))
+
+
+@pytest.fixture(autouse=True)
+def places_are_open(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The app may go where the tests put their files."""
+    before = access.rules()
+    access.use(access.Rules.at_home([tmp_path_factory.getbasetemp()]))
+    yield
+    access.use(before)
 
 
 @pytest.fixture
