@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from torch import Tensor
 
+from ..config.block_weights import SD, Blocks
 from ..config.network import NetworkConfig
 from ..errors import UserError
 from .adapter_set import AdapterSet, by_module, by_target
@@ -50,25 +51,28 @@ def create(
     seed: int = 0,
     parts: Iterable[str] = ("unet", "text_encoder", "text_encoder_2"),
     weights: Mapping[str, Tensor] | None = None,
+    blocks: Blocks = SD,
 ) -> AdapterSet:
     """Fresh adapters for the targets in `parts`, each drawn from (seed, its name); nothing is attached yet.
 
     weights: tensors of an adapter file, whose ranks, alphas and choice of modules are taken over (`dim_from_weights`).
+    blocks: of the family's U-Net.
     """
     network = network.resolved()
     wanted = set(parts)
     chosen = [target for target in targets if target.part in wanted]
-    made = _fresh(network, chosen, seed) if weights is None else _as_in_file(network, chosen, seed, weights)
-    return AdapterSet(dict(made), {target.name: target for target in targets}, network)
+    sizes = BlockSizes(network, blocks)
+    made = _fresh(sizes, chosen, seed) if weights is None else _as_in_file(network, chosen, seed, weights)
+    return AdapterSet(dict(made), {target.name: target for target in targets}, network, blocks)
 
 
 Made = Iterator[tuple[str, AdapterModule]]
 
 
-def _fresh(network: NetworkConfig, targets: Iterable[Target], seed: int) -> Made:
-    blocks = BlockSizes(network)
+def _fresh(sizes: BlockSizes, targets: Iterable[Target], seed: int) -> Made:
+    network = sizes.network
     for target in targets:
-        size = blocks.size_of(target) if reaches(network, target) else None
+        size = sizes.size_of(target) if reaches(network, target) else None
         if size is not None:
             yield target.name, _kind_for(network, target).make(target, size, network, seed)
 

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..config.block_weights import SD, Blocks
 from ..config.network import NetworkConfig
 from ..errors import UserError
 from .base import AdapterModule, Target
@@ -16,11 +17,16 @@ from .blocks import rate_factors
 
 class AdapterSet:
     def __init__(
-        self, modules: Mapping[str, AdapterModule], targets: Mapping[str, Target], network: NetworkConfig
+        self,
+        modules: Mapping[str, AdapterModule],
+        targets: Mapping[str, Target],
+        network: NetworkConfig,
+        blocks: Blocks = SD,
     ) -> None:
         self.modules = nn.ModuleDict(modules)
         self.targets = targets
         self.network = network
+        self.blocks = blocks
 
     @property
     def train_parts(self) -> set[str]:
@@ -49,7 +55,7 @@ class AdapterSet:
         rates: part -> learning rate. LoRA+ (Hayou et al. 2024, arXiv:2402.12354) trains B faster than A.
         """
         groups: dict[str, dict[str, Any]] = {}
-        factors = rate_factors(self.network)
+        factors = rate_factors(self.network, self.blocks)
         for name, module in self.modules.items():
             target = self.targets[name]
             rate, label = rates[target.part], target.part

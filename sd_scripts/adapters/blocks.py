@@ -1,4 +1,4 @@
-"""The rank, alpha and rate of each of the 25 blocks of a Stable Diffusion U-Net: 12 down, 1 middle, 12 up."""
+"""The rank, alpha and rate of each block of a Stable Diffusion U-Net."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from ..config.network import DOWN, MID, UP, NetworkConfig, curve, numbers
+from ..config.block_weights import SD, Blocks, curve, numbers
+from ..config.network import NetworkConfig
 from .base import Size, Target
 
 
@@ -31,21 +32,23 @@ def _factors(text: str | None, count: int) -> list[float]:
     return curve_values(*named, count) if named else list(numbers(text))
 
 
-def rate_factors(network: NetworkConfig) -> list[float] | None:
+def rate_factors(network: NetworkConfig, blocks: Blocks = SD) -> list[float] | None:
     """The factor on the U-Net's rate for each block, 0 where it is not above the threshold; None where none is set."""
     given = (network.down_lr_weight, network.mid_lr_weight, network.up_lr_weight)
     if not any(given):
         return None
-    factors = [value for text, count in zip(given, (DOWN, MID, UP), strict=True) for value in _factors(text, count)]
+    counts = (blocks.down, blocks.mid, blocks.up)
+    inner = [value for text, count in zip(given, counts, strict=True) for value in _factors(text, count)]
+    factors = [1.0] * blocks.before + inner + [1.0] * blocks.after
     return [value if value > network.block_lr_zero_threshold else 0.0 for value in factors]
 
 
 class BlockSizes:
     """What rank and alpha a target gets."""
 
-    def __init__(self, network: NetworkConfig) -> None:
+    def __init__(self, network: NetworkConfig, blocks: Blocks = SD) -> None:
         self.network = network
-        self.factors = rate_factors(network)
+        self.factors = rate_factors(network, blocks)
 
     def size_of(self, target: Target) -> Size | None:
         """None where it gets no module: its rank or its block's rate is 0, or 3x3 convolutions are not trained."""

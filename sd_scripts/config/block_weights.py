@@ -1,4 +1,4 @@
-"""How the 25 blocks of a Stable Diffusion U-Net are counted, and the texts that stand for a factor on each."""
+"""How the blocks of a Stable Diffusion U-Net are counted, and the texts that stand for a factor on each."""
 
 from __future__ import annotations
 
@@ -24,8 +24,7 @@ class Blocks:
 
 
 BLOCKS = {"sd1": Blocks(), "sd2": Blocks(), "sdxl": Blocks(9, 3, 9, before=1, after=1)}
-DOWN, MID, UP = 12, 1, 12
-"""Of Stable Diffusion 1.x and 2.x."""
+SD = BLOCKS["sd1"]
 
 CURVES = ("sine", "cosine", "linear", "reverse_linear", "zeros")
 """Names that stand for a list of block weights."""

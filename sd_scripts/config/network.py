@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, ValidationError
 
 from . import network_checks
-from .block_weights import CURVES, DOWN, MID, UP, curve, numbers
+from .block_weights import CURVES, Blocks, curve, numbers
 from .network_kinds import ALGORITHMS, FACTORED, KINDS, LYCORIS, LYCORIS_MODULE, RANKED, WITH_ALPHA
 from .schema import (
     Aliases,
@@ -26,7 +26,7 @@ from .schema import (
     split_numbers,
 )
 
-__all__ = ["CURVES", "DOWN", "MID", "UP", "KINDS", "LYCORIS_MODULE", "NetworkConfig", "curve", "numbers", "rates"]
+__all__ = ["CURVES", "Blocks", "KINDS", "LYCORIS_MODULE", "NetworkConfig", "curve", "numbers", "rates"]
 
 Algorithm = Literal["lora", "locon", "loha", "lokr", "ia3", "dylora", "glora", "diag-oft", "boft", "full"]
 Preset = Literal[
@@ -198,31 +198,32 @@ class NetworkConfig(Group):
     """The LoRA+ ratio for the text encoder alone. Empty: loraplus_lr_ratio."""
 
     down_lr_weight: Annotated[Weights, ANY, Ui(label="Rates of the down blocks")] = None
-    """Factors on the U-Net's rate for its 12 down blocks: 12 numbers, or sine, cosine, linear, reverse_linear or zeros,
-    to which a number can be added (cosine+.25). A block with 0 gets no modules. Empty: 1 for each."""
+    """Factors on the U-Net's rate for its 12 down blocks (9 of SDXL): so many numbers, or sine, cosine, linear,
+    reverse_linear or zeros, to which a number can be added (cosine+.25). A block with 0 gets no modules. Empty: 1 for
+    each."""
 
     mid_lr_weight: Annotated[Weights, ANY, Ui(label="Rate of the middle block")] = None
-    """The factor on the U-Net's rate for its middle block. 0 leaves it out; empty: 1."""
+    """The factor on the U-Net's rate for its middle block (3 numbers for SDXL's 3). 0 leaves it out; empty: 1."""
 
     up_lr_weight: Annotated[Weights, ANY, Ui(label="Rates of the up blocks")] = None
-    """Factors on the U-Net's rate for its 12 up blocks, given as for the down blocks."""
+    """Factors on the U-Net's rate for its 12 up blocks (9 of SDXL), given as for the down blocks."""
 
     block_lr_zero_threshold: Annotated[float, Ge(0), Le(1), ANY, Ui(step=0.05)] = 0.0
     """Block factors that are not above this count as 0, so that their blocks get no modules. 0 keeps every block above
     0."""
 
     block_dims: Annotated[Integers, of(*RANKED)] = ()
-    """The rank of each of the U-Net's 25 blocks: 12 down, 1 middle, 12 up. 0 leaves a block out. Empty: network_dim
-    everywhere."""
+    """The rank of each of the U-Net's 25 blocks: 12 down, 1 middle, 12 up. SDXL has 23: what it embeds, 9 down, 3
+    middle, 9 up, and what is left. 0 leaves a block out. Empty: network_dim everywhere."""
 
     block_alphas: Annotated[Numbers, of(*WITH_ALPHA)] = ()
-    """The alpha of each of the 25 blocks. Empty: network_alpha everywhere."""
+    """The alpha of each of these blocks. Empty: network_alpha everywhere."""
 
     conv_block_dims: Annotated[Integers, CONVOLUTIONS, Ui(label="Convolution ranks of the blocks")] = ()
-    """The rank of the 3x3 convolutions of each of the 25 blocks. 0 leaves a block's out. Empty: conv_dim everywhere."""
+    """The rank of the 3x3 convolutions of each of these blocks. 0 leaves a block's out. Empty: conv_dim everywhere."""
 
     conv_block_alphas: Annotated[Numbers, CONVOLUTION_ALPHAS, Ui(label="Convolution alphas of the blocks")] = ()
-    """The alpha of the 3x3 convolutions of each of the 25 blocks. Empty: conv_alpha everywhere."""
+    """The alpha of the 3x3 convolutions of each of these blocks. Empty: conv_alpha everywhere."""
 
     network_args: Annotated[Words, ANY, Ui(lines=2)] = ()
     """The settings of this section in sd-scripts' way, as key=value words: conv_dim=8 conv_alpha=4."""
@@ -372,11 +373,13 @@ _ALIASES = {alias: key for key, parameter in parameters(NetworkConfig).items() f
 def rates(network: NetworkConfig, optimizer: Any) -> Mapping[str, float]:
     """Part of the model -> its learning rate, 0 where the part is not trained.
 
-    A rate that is not set (None, or no number for the text encoder) is `learning_rate`; 0 means 0.
+    A rate that is not set (None, or no number for the text encoder) is `learning_rate`; 0 means 0. One number for the
+    text encoder is for both, where there are two.
     """
     unet = optimizer.learning_rate if optimizer.unet_lr is None else optimizer.unet_lr
-    text = optimizer.text_encoder_lr[0] if optimizer.text_encoder_lr else optimizer.learning_rate
+    texts = optimizer.text_encoder_lr or (optimizer.learning_rate,)
     return {
         "unet": 0.0 if network.network_train_text_encoder_only else unet,
-        "text_encoder": 0.0 if network.network_train_unet_only else text,
+        "text_encoder": 0.0 if network.network_train_unet_only else texts[0],
+        "text_encoder_2": 0.0 if network.network_train_unet_only else texts[:2][-1],
     }

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from .block_weights import CURVES, DOWN, MID, UP, curve, numbers
+from .block_weights import CURVES, Blocks, curve, numbers
 from .schema import Notice, Problem
 
 if TYPE_CHECKING:
     from .network import NetworkConfig
+
+PER_BLOCK = ("block_dims", "block_alphas", "conv_block_dims", "conv_block_alphas")
 
 
 def problems(network: NetworkConfig) -> Iterator[Problem]:
@@ -49,17 +51,34 @@ def _unit_problems(network: NetworkConfig) -> Iterator[Problem]:
 
 
 def _block_problems(network: NetworkConfig) -> Iterator[Problem]:
-    total = DOWN + MID + UP
-    for key in ("block_dims", "block_alphas", "conv_block_dims", "conv_block_alphas"):
-        values = getattr(network, key)
-        if values and len(values) != total:
-            yield Problem(
-                key, f"It has {len(values)} numbers; a Stable Diffusion U-Net has {total} blocks, so give {total}."
-            )
-        if any(value < 0 for value in values):
+    for key in PER_BLOCK:
+        if any(value < 0 for value in getattr(network, key)):
             yield Problem(key, "It has a number below 0; give 0 for a block that is left out.")
-    for key, count in (("down_lr_weight", DOWN), ("mid_lr_weight", MID), ("up_lr_weight", UP)):
-        yield from _curve_problems(key, getattr(network, key), count)
+    for key in ("down_lr_weight", "mid_lr_weight", "up_lr_weight"):
+        yield from _curve_problems(key, getattr(network, key))
+
+
+def counting_problems(network: NetworkConfig, blocks: Blocks) -> Iterator[Problem]:
+    """Lists that have not as many numbers as the family's U-Net has blocks."""
+    for key in PER_BLOCK:
+        given = len(getattr(network, key))
+        if given not in (0, blocks.total):
+            yield Problem(
+                key, f"It has {given} numbers; the model's U-Net has {blocks.total} blocks, so give {blocks.total}."
+            )
+    for key, count in (("down_lr_weight", blocks.down), ("mid_lr_weight", blocks.mid), ("up_lr_weight", blocks.up)):
+        given = _count(getattr(network, key))
+        if given not in (0, count):
+            there = "is 1 block" if count == 1 else f"are {count} blocks"
+            yield Problem(key, f"It has {given} numbers; there {there}, so give {count}.")
+
+
+def _count(text: str | None) -> int:
+    """How many numbers a text lists; 0 where it is none, a curve or nothing that can be read."""
+    try:
+        return 0 if not text or curve(text) else len(numbers(text))
+    except ValueError:
+        return 0
 
 
 def _idle_alphas(network: NetworkConfig) -> Iterator[Problem]:
@@ -79,7 +98,7 @@ def _idle_alphas(network: NetworkConfig) -> Iterator[Problem]:
         )
 
 
-def _curve_problems(key: str, text: str | None, count: int) -> Iterator[Problem]:
+def _curve_problems(key: str, text: str | None) -> Iterator[Problem]:
     if not text or curve(text):
         return
     try:
@@ -89,11 +108,5 @@ def _curve_problems(key: str, text: str | None, count: int) -> Iterator[Problem]
             key, f"{text!r} is neither numbers nor one of {', '.join(CURVES)} (with a number added, as in cosine+.25)."
         )
         return
-    if len(values) != count:
-        yield Problem(
-            key,
-            f"It has {len(values)} numbers; there "
-            f"{'is 1 block' if count == 1 else f'are {count} blocks'}, so give {count}.",
-        )
-    elif min(values) < 0:
+    if min(values, default=0) < 0:
         yield Problem(key, "It has a number below 0; give 0 for a block that is left out.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from . import full
+from . import family_checks, full, textual_inversion
 from .saving import FORMATS
 from .schema import Notice, Problem
 
@@ -24,7 +24,8 @@ def across(config: TrainConfig) -> Iterator[Problem]:
         yield from full.problems_with(config)
     yield from _format(config)
     if config.method == "textual_inversion":
-        yield from config.textual_inversion.problems_here()
+        yield from textual_inversion.problems_with(config)
+    yield from family_checks.problems(config)
     yield from _stays_the_same(config)
 
 

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from ..config.train_config import TrainConfig
     from ..families.base import ModelFamily
 
+PARTS = ("unet", "text_encoder", "text_encoder_2")
+"""A model has as many of them as it has text encoders, and one."""
+
 
 class AdapterMethod(Method):
     """The adapters that the settings ask for, attached to the family's model.
@@ -32,7 +35,8 @@ class AdapterMethod(Method):
     def __init__(self, config: TrainConfig, family: ModelFamily, seed: int = 0) -> None:
         super().__init__(config, family, seed)
         self.network = config.network.resolved()
-        self.rates = rates(self.network, config.optimizer)
+        asked = rates(self.network, config.optimizer)
+        self.rates = {part: asked[part] for part in PARTS[: 1 + len(family.text_encoders)]}
         self.notices += part_notices(self.rates, self.network)
         self._merge_base_weights()
         self.adapters = self._made(seed)
@@ -61,7 +65,7 @@ class AdapterMethod(Method):
         conv = network.trains_convolutions or network.dim_from_weights
         more = bool(network.layers) or network.train_norm or network.dim_from_weights
         targets = self.family.adapter_targets(conv, more)
-        made = adapters.create(network, targets, seed=seed, parts=parts, weights=wanted)
+        made = adapters.create(network, targets, seed=seed, parts=parts, weights=wanted, blocks=self.family.blocks)
         if not made.modules:
             raise UserError(
                 "There is nothing to train: every rate or rank is 0; "
@@ -131,11 +135,10 @@ class AdapterMethod(Method):
 
 def part_notices(part_rates: Mapping[str, float], network: NetworkConfig) -> Iterator[Notice]:
     """A rate of 0 means that the part is not trained, and it should be said."""
-    said = {
-        "unet": ("unet_lr", network.network_train_text_encoder_only),
-        "text_encoder": ("text_encoder_lr", network.network_train_unet_only),
-    }
-    words = {"unet": "U-Net", "text_encoder": "text encoder"}
-    for part, (key, asked_for) in said.items():
-        if not part_rates[part] and not asked_for:
+    words = {"unet": "U-Net", "text_encoder": "text encoder", "text_encoder_2": "second text encoder"}
+    for part, rate in part_rates.items():
+        is_unet = part == "unet"
+        asked_for = network.network_train_text_encoder_only if is_unet else network.network_train_unet_only
+        if not rate and not asked_for:
+            key = "unet_lr" if is_unet else "text_encoder_lr"
             yield Notice(key, f"It is 0, so the {words[part]} is not trained and not in the saved file.")

@@ -77,8 +77,8 @@ def draw(
         return tensors
 
     latents_BCHW = pipeline(
-        prompt_embeds=_embeddings(family, prompt.text),
-        negative_prompt_embeds=_embeddings(family, prompt.negative),
+        **_told(family, prompt.text, ""),
+        **_told(family, prompt.negative, "negative_"),
         width=prompt.width or drawing.width,
         height=prompt.height or drawing.height,
         num_inference_steps=prompt.steps,
@@ -90,8 +90,12 @@ def draw(
     return _decode(family, latents_BCHW, pipeline)
 
 
-def _embeddings(family: ModelFamily, text: str) -> Tensor:
-    return family.condition([text]).text_BTC.to(family.device, family.compute_dtype)
+def _told(family: ModelFamily, text: str, start: str) -> dict[str, Tensor]:
+    """What a prompt says, by the names that pipelines have for it."""
+    condition = family.condition([text])
+    found = {"prompt_embeds": condition.text_BTC, "pooled_prompt_embeds": condition.pooled_BD}
+    place = family.device, family.compute_dtype
+    return {f"{start}{name}": value.to(*place) for name, value in found.items() if value is not None}
 
 
 def _decode(family: ModelFamily, latents_BCHW: Tensor, pipeline: Any) -> Image:

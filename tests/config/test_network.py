@@ -28,13 +28,7 @@ CASES: list[tuple[dict[str, Any], str]] = [
         {"conv_dim": 4, "network_args": ["conv_dim=8"]},
         "conv_dim: It is 4 here and 8 in network_args; keep one of them.",
     ),
-    (
-        {"network_args": ["block_dims=1,2,3"]},
-        "block_dims: It has 3 numbers; a Stable Diffusion U-Net has 25 blocks, so give 25.",
-    ),
     ({"block_alphas": [-1] * 25}, "block_alphas: It has a number below 0; give 0 for a block that is left out."),
-    ({"down_lr_weight": "1,1"}, "down_lr_weight: It has 2 numbers; there are 12 blocks, so give 12."),
-    ({"mid_lr_weight": "1,1"}, "mid_lr_weight: It has 2 numbers; there is 1 block, so give 1."),
     (
         {"up_lr_weight": "sinus"},
         "up_lr_weight: 'sinus' is neither numbers nor one of sine, cosine, linear, reverse_linear, zeros (with a number added, as in cosine+.25).",
@@ -58,6 +52,40 @@ CASES: list[tuple[dict[str, Any], str]] = [
 @pytest.mark.parametrize(("settings", "sentence"), CASES)
 def test_what_does_not_go_together_is_said(settings: dict[str, Any], sentence: str) -> None:
     assert [str(problem) for problem in NetworkConfig.model_validate(settings).relations()] == [sentence]
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        (
+            {"network_args": ["block_dims=1,2,3"]},
+            "block_dims: It has 3 numbers; the model's U-Net has 25 blocks, so give 25.",
+        ),
+        (
+            {"block_dims": [1] * 25, "sdxl": True},
+            "block_dims: It has 25 numbers; the model's U-Net has 23 blocks, so give 23.",
+        ),
+        ({"block_dims": [1] * 23, "sdxl": True}, None),
+        ({"down_lr_weight": "1,1"}, "down_lr_weight: It has 2 numbers; there are 12 blocks, so give 12."),
+        (
+            {"down_lr_weight": "1," * 12, "sdxl": True},
+            "down_lr_weight: It has 12 numbers; there are 9 blocks, so give 9.",
+        ),
+        ({"mid_lr_weight": "1,1"}, "mid_lr_weight: It has 2 numbers; there is 1 block, so give 1."),
+        ({"mid_lr_weight": "1,1,1", "sdxl": True}, None),
+        ({"up_lr_weight": "sine+.5", "sdxl": True}, None),
+        (
+            {"text_encoder_lr": [1e-5, 1e-6]},
+            "text_encoder_lr: It has 2 numbers, and the model has one text encoder; the others have no effect.",
+        ),
+        ({"text_encoder_lr": [1e-5, 1e-6], "sdxl": True}, None),
+    ],
+)
+def test_each_family_has_so_many_blocks_and_text_encoders(settings: dict[str, Any], sentence: str | None) -> None:
+    found = from_flat({**settings, "train_data_dir": "x", "resolution": "1024"}).problems
+    assert [str(problem) for problem in found if problem.key in settings or "network_args" in settings] == (
+        [sentence] if sentence else []
+    )
 
 
 @pytest.mark.parametrize(
