@@ -167,4 +167,4 @@ def to_tensor(pixels: Pixels) -> Tensor:
 
 def mask_tensor(mask: NDArray[np.uint8]) -> Tensor:
     """HW 0..255 -> 1HW 0..1."""
-    return torch.from_numpy(np.ascontiguousarray(mask)).float()[None] / 255.0
+    return torch.from_numpy(mask.copy()).float()[None] / 255.0

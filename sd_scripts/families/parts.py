@@ -59,26 +59,29 @@ class Parts:
     vae: AutoencoderKL | None
 
 
-def from_folder(path: Path, kinds: Sequence[TextKind], dtype: torch.dtype, with_vae: bool) -> Parts:
-    """A diffusers folder's networks. Raises UserError where one is missing or damaged."""
+def from_folder(
+    path: Path, kinds: Sequence[TextKind], dtype: torch.dtype, with_vae: bool, device: str = "cpu"
+) -> Parts:
+    """A diffusers folder's networks, read straight to a device. Raises UserError where one is missing or damaged."""
     for part in ("unet", *(kind.folder for kind in kinds), *(("vae",) if with_vae else ())):
         if not (path / part).is_dir():
             raise UserError(f"{path} is not complete: it has no {part} folder.")
     return Parts(
-        unet=_pretrained(UNet2DConditionModel, path / "unet", dtype),
-        text_encoders=[_pretrained(kind.network, path / kind.folder, dtype) for kind in kinds],
+        unet=_pretrained(UNet2DConditionModel, path / "unet", dtype, device),
+        text_encoders=[_pretrained(kind.network, path / kind.folder, dtype, device) for kind in kinds],
         tokenizers=[_tokenizer(path, kind) for kind in kinds],
-        vae=_pretrained(AutoencoderKL, path / "vae", dtype) if with_vae else None,
+        vae=_pretrained(AutoencoderKL, path / "vae", dtype, device) if with_vae else None,
     )
 
 
-def _pretrained(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
+def _pretrained(kind: Any, folder: Path, dtype: torch.dtype, device: str = "cpu") -> Any:
     """`kind.from_pretrained`, also where only the half-precision variant of the weights is there."""
     names = [file.name for file in folder.iterdir() if file.suffix in (".safetensors", ".bin")]
     variant = "fp16" if names and all(".fp16." in name for name in names) else None
     wanted = {"dtype": dtype} if issubclass(kind, PreTrainedModel) else {"torch_dtype": dtype}
+    there = {} if device == "cpu" else {"device_map": device}
     with readable(folder):
-        return kind.from_pretrained(folder, local_files_only=True, variant=variant, **wanted)
+        return kind.from_pretrained(folder, local_files_only=True, variant=variant, **wanted, **there)
 
 
 def _tokenizer(path: Path, kind: TextKind) -> CLIPTokenizer:

@@ -124,3 +124,28 @@ def test_the_pipeline_draws_with_the_very_networks(tiny_model: Path) -> None:
     family = load(tiny_model)
     pipeline = family.pipeline(DDIMScheduler(**family.noise_schedule, clip_sample=False, steps_offset=1))
     assert (pipeline.unet, pipeline.vae, pipeline.text_encoder) == (family.unet, family.vae, family.text_encoders[0])
+
+
+@pytest.mark.parametrize("there", ["cpu", "cuda"])
+def test_lowram_reads_the_weights_straight_to_the_device(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch, there: str
+) -> None:
+    """A processor by another name stands in for the GPU."""
+    from diffusers import ModelMixin
+
+    from sd_scripts.families import latent_diffusion
+
+    monkeypatch.setattr("torch.cuda.is_available", lambda: there == "cuda")
+    asked = [latent_diffusion.loading_device(ModelConfig(lowram=lowram)) for lowram in (False, True)]
+    assert asked == ["cpu", there]
+    maps, read = [], ModelMixin.from_pretrained.__func__
+
+    def reading(kind: Any, *given: Any, **more: Any) -> Any:
+        maps.append(more.get("device_map"))
+        return read(kind, *given, **more)
+
+    monkeypatch.undo()
+    monkeypatch.setattr(ModelMixin, "from_pretrained", classmethod(reading))
+    monkeypatch.setattr(latent_diffusion, "loading_device", lambda model: "cpu:0" if model.lowram else "cpu")
+    plain, straight = (predicted(load(tiny_model, lowram=lowram)) for lowram in (False, True))
+    assert maps == [None, None, "cpu:0", "cpu:0"] and torch.allclose(plain, straight, atol=1e-4)

@@ -1,0 +1,60 @@
+"""What the model is, and what it is shown."""
+
+from __future__ import annotations
+
+from acting import Row
+
+BF16 = {"mixed_precision": "bf16"}
+SHUFFLED = {"shuffle_caption": True}
+
+ROWS = {
+    "pretrained_model_name_or_path": Row("@other_model", "model network"),
+    "v2": Row(True, "refused"),
+    "v_parameterization": Row(True, "model objective"),
+    "vae": Row("@vae", "model"),
+    "clip_skip": Row(2, "network text"),
+    "max_token_length": Row(150, "text"),
+    "weighted_captions": Row(True, "text"),
+    "no_half_vae": Row(True, "memory model", BF16),
+    "lowram": Row(True, "memory"),
+    "train_data_dir": Row("@other", "batches images steps"),
+    "reg_data_dir": Row("@reg", "batches images steps"),
+    "dataset_config": Row("@data.toml", "batches images steps"),
+    "in_json": Row("@list.json", "batches images steps"),
+    "dataset_repeats": Row(3, "batches images steps", {"in_json": "@list.json"}),
+    "resolution": Row("64,48", "batches images samples"),
+    "train_batch_size": Row(2, "batches images steps"),
+    "enable_bucket": Row(False, "batches images"),
+    "min_bucket_reso": Row(40, "batches images"),
+    "max_bucket_reso": Row(56, "batches images"),
+    "bucket_reso_steps": Row(16, "batches images"),
+    "bucket_no_upscale": Row(True, "batches images"),
+    "resize_interpolation": Row("nearest", "batches"),
+    "color_aug": Row(True, "batches"),
+    "flip_aug": Row(True, "batches"),
+    "random_crop": Row(True, "batches"),
+    "face_crop_aug_range": Row("2.0,4.0", "batches", {"enable_bucket": False}),
+    "alpha_mask": Row(True, "batches", {"masked_loss": True}),
+    "conditioning_data_dir": Row("@masks", "batches images", {"masked_loss": True}),
+    "cache_latents": Row(True, "batches caching memory"),
+    "cache_latents_to_disk": Row(True, "batches caching memory"),
+    "skip_cache_check": Row(True, "batches caching", {"cache_latents_to_disk": True}),
+    "vae_batch_size": Row(2, "caching", {"cache_latents": True, "train_data_dir": "@two"}),
+    "cache_info": Row(True, "caching"),
+    "max_data_loader_n_workers": Row(1, "loading"),
+    "persistent_data_loader_workers": Row(True, "loading", {"max_data_loader_n_workers": 1}),
+    "caption_extension": Row(".caption", "batches images"),
+    "shuffle_caption": Row(True, "batches"),
+    "caption_separator": Row("|||", "batches", SHUFFLED),
+    "keep_tokens": Row(2, "batches", SHUFFLED),
+    "keep_tokens_separator": Row("|||", "batches", SHUFFLED),
+    "secondary_separator": Row(";;;", "batches", SHUFFLED),
+    "enable_wildcard": Row(True, "batches"),
+    "caption_prefix": Row("first", "batches"),
+    "caption_suffix": Row("last", "batches"),
+    "caption_dropout_rate": Row(0.5, "batches"),
+    "caption_dropout_every_n_epochs": Row(2, "batches"),
+    "caption_tag_dropout_rate": Row(0.5, "batches"),
+    "token_warmup_min": Row(3, "batches", {"token_warmup_step": 10}),
+    "token_warmup_step": Row(10, "batches"),
+}
