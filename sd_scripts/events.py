@@ -4,6 +4,7 @@ config.toml command.txt    what was started          events.jsonl   what happene
 console.log                what was printed          samples/       pictures drawn on the way
 heartbeat                  who is alive, rewritten every few seconds
 control/stop, stop_now, save, sample                 empty files: what the app asks of the engine
+control/change             JSON: what shall be different from the next step on (see changes.py)
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from .errors import UserError
 
 Request = Literal["stop", "stop_now", "save", "sample"]
+CHANGE = "change"
 HEARTBEAT_SECONDS = 2.0
 
 
@@ -76,6 +78,27 @@ class RunFolder:
             return False
         return True
 
+    def request_change(self, change: Mapping[str, float]) -> None:
+        """The app's side: ask for other rates or another end. What was asked for and not yet heard stays asked."""
+        self.control.mkdir(parents=True, exist_ok=True)
+        write_whole(self.control / CHANGE, json.dumps({**_object(self.control / CHANGE), **change}))
+
+    def take_change(self) -> dict[str, float]:
+        """The engine's side: the change that was asked for, which is then forgotten; empty where there is none."""
+        taken = self.control / f"{CHANGE}.taken"
+        try:
+            os.replace(self.control / CHANGE, taken)  # what is asked for from now on is another change
+        except OSError:
+            return {}
+        change = _object(taken)
+        taken.unlink(missing_ok=True)
+        return change
+
+    def forget_requests(self) -> None:
+        """Nothing that was asked of an earlier attempt reaches the next one."""
+        for file in self.control.glob("*"):
+            file.unlink(missing_ok=True)
+
     def alive(self) -> dict[str, Any] | None:
         """pid, time and step of the newest heartbeat; None where there is none yet."""
         try:
@@ -95,6 +118,15 @@ class RunFolder:
             return [], offset
         whole = data.rfind(b"\n") + 1
         return list(_objects(data[:whole])), offset + whole
+
+
+def _object(file: Path) -> dict[str, Any]:
+    """The JSON object in the file; an empty one where there is none."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _objects(data: bytes) -> Iterator[dict[str, Any]]:

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from sd_scripts.changes import Changes
 from sd_scripts.events import RunFolder
 
 from .curve import Curve
@@ -57,7 +58,7 @@ class RunReader:
         self._known: dict[str, Callable[[Event], None]] = {
             "state": self._on_state, "start": self._on_start, "plan": self._on_plan, "progress": self._on_progress,
             "step": self._on_step, "sample": self._on_sample, "saved": self._on_saved, "notice": self._on_notice,
-            "failed": self._on_failed,
+            "failed": self._on_failed, "changed": self._on_changed,
         }  # fmt: skip
         self._forget()
 
@@ -76,6 +77,13 @@ class RunReader:
         self.saved: list[dict[str, Any]] = []
         self.notices: list[dict[str, str]] = []
         self.failure: dict[str, Any] | None = None
+        self.changes = Changes()
+        self.history: list[dict[str, Any]] = []
+
+    @property
+    def size(self) -> int:
+        """Bytes of events that were read."""
+        return self._offset
 
     def refresh(self) -> None:
         with self._lock:
@@ -106,6 +114,8 @@ class RunReader:
         self.pace.state(self.state, self.last or 0)
         if self.state != "caching":
             self.progress = None
+        if self.state == "starting":
+            self.failure = None
 
     def _on_start(self, event: Event) -> None:
         self.attempt = int(event.get("attempt") or 1)
@@ -118,6 +128,7 @@ class RunReader:
         self.step = step
         self.curve.rewind(step)
         self.samples = {place: sample for place, sample in self.samples.items() if place[0] <= step}
+        self.history = [change for change in self.history if change["step"] <= step]
 
     def _on_plan(self, event: Event) -> None:
         self.plan = {key: event.get(key) for key in ("total_steps", "epochs", "batches_per_epoch", "sum")}
@@ -140,7 +151,12 @@ class RunReader:
         self.samples[int(event["step"]), int(event.get("index") or 0)] = {key: event.get(key) for key in keys}
 
     def _on_saved(self, event: Event) -> None:
-        self.saved.append({key: event.get(key) for key in ("step", "file", "what")})
+        self.saved.append({key: event.get(key) for key in ("step", "file", "what", "time")})
+
+    def _on_changed(self, event: Event) -> None:
+        self.changes.take(event)
+        keys = ("time", "step", "rate_factor", "total_steps", "message")
+        self.history.append({key: event[key] for key in keys if key in event})
 
     def _on_notice(self, event: Event) -> None:
         notice = {"key": str(event.get("key") or ""), "message": str(event.get("message") or "")}
@@ -156,6 +172,17 @@ class RunReader:
         return self.state in FINAL
 
     @property
+    def total(self) -> int | None:
+        """The last step, as the plan says or a change of the live run has put it."""
+        changed = self.changes.total(self.step)
+        return self.plan.get("total_steps") if changed is None else changed
+
+    def summary(self) -> dict[str, Any]:
+        """The run in few words, for a list of many."""
+        keys = ("state", "message", "step", "total", "epoch", "loss", "began", "last", "attempt")
+        return {key: getattr(self, key) for key in keys} | {"states": any(s["what"] == "state" for s in self.saved)}
+
+    @property
     def seconds_left(self) -> float | None:
-        total, pace = self.plan.get("total_steps"), self.pace.per_second
+        total, pace = self.total, self.pace.per_second
         return max(0, total - self.step) / pace if total and pace and not self.over else None

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import re
+import shutil
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,9 +18,11 @@ from sd_scripts.config import toml
 from sd_scripts.errors import UserError
 from sd_scripts.events import RunFolder, write_whole
 
-from . import console
+from . import console, states
+from .entry import Entry
+from .index import Index, Row
 from .process import Process, beating
-from .reading import RunReader
+from .reading import FINAL, RunReader
 
 ID = re.compile(r"[^/\\\x00-\x1f]{1,200}")
 PICTURES = {
@@ -29,9 +35,12 @@ PICTURES = {
 STATE_WORDS = {
     "starting": "Starting", "loading": "Loading the model", "caching": "Preparing the images", "training": "Training",
     "sampling": "Drawing samples", "saving": "Saving", "done": "Done", "stopped": "Stopped", "failed": "Failed",
-    "lost": "Broken off",
+    "lost": "Broken off", "queued": "Waiting", "cancelled": "Cancelled", "paused": "Paused",
 }  # fmt: skip
-SPAWN_GRACE_SECONDS = 3.0
+RESUMABLE = ("lost", "paused", "stopped", "failed")
+ASKED = ("stop", "stop_now", "save", "sample")
+MOST_READERS = 40
+GIVEN = "given.toml"
 
 
 class NoSuchRun(UserError):
@@ -43,20 +52,31 @@ class RunStore:
 
     def __init__(self, root: Path) -> None:
         self.root = root.resolve()
-        self._readers: dict[str, RunReader] = {}
+        self.index = Index(self.root)
+        self._readers: OrderedDict[str, RunReader] = OrderedDict()
         self._lock = threading.Lock()
+
+    def rows(self) -> dict[str, Row]:
+        """All runs, newest first."""
+        made = self._made()
+        rows = self.index.rows(made)
+        ids = sorted(rows, key=lambda run_id: (-(rows[run_id].entry.created or made[run_id]), run_id))
+        return {run_id: rows[run_id] for run_id in ids}
+
+    def _made(self) -> dict[str, float]:
+        """id -> when its settings were written, which is when it was made where nothing else tells."""
+        found = {}
+        with contextlib.suppress(OSError), os.scandir(self.root) as folders:
+            for folder in folders:
+                for name in ("config.toml", "events.jsonl"):
+                    with contextlib.suppress(OSError):
+                        found[folder.name] = (self.root / folder.name / name).stat().st_mtime
+                        break
+        return found
 
     def ids(self) -> list[str]:
         """Newest first."""
-        try:
-            found = [
-                entry
-                for entry in self.root.iterdir()
-                if (entry / "config.toml").is_file() or (entry / "events.jsonl").is_file()
-            ]
-        except OSError:
-            return []
-        return [entry.name for entry in sorted(found, key=_age)]
+        return list(self.rows())
 
     def folder(self, run_id: str) -> RunFolder:
         """Raises NoSuchRun, also for names that lead out of the root."""
@@ -65,13 +85,14 @@ class RunStore:
             raise NoSuchRun(f"There is no run {run_id!r} in {self.root}; choose one of the list.")
         return RunFolder(path)
 
-    def create(self, name: str, settings: Mapping[str, object]) -> str:
-        """A new run folder that holds its settings, among which must be no secrets."""
+    def create(self, name: str, settings: Mapping[str, object], **entry: Any) -> str:
+        """A new run folder that holds its settings, among which must be no secrets, and its entry."""
         with self._lock:
             run_id = self._free_name(name)
             folder = RunFolder(self.root / run_id).create()
         written = {key: "" if value is None else value for key, value in settings.items()}  # TOML has no "not set"
         write_whole(folder.config, toml.write_flat({**written, "run_dir": str(folder.path)}))
+        self.index.put(run_id, Entry(name=name, created=time.time(), **entry))
         return run_id
 
     def _free_name(self, name: str) -> str:
@@ -84,11 +105,29 @@ class RunStore:
         folder = self.folder(run_id)
         with self._lock:
             reader = self._readers.setdefault(run_id, RunReader(folder))
+            self._readers.move_to_end(run_id)
+            while len(self._readers) > MOST_READERS:
+                self._readers.popitem(last=False)
         reader.refresh()
         return reader
 
+    def entry(self, run_id: str) -> Entry:
+        self.folder(run_id)
+        return self.index.entry(run_id)
+
     def settings(self, run_id: str) -> dict[str, Any]:
-        return toml.read_flat(self.folder(run_id).config)
+        """As they were given: not with the state that a later attempt went on from."""
+        folder = self.folder(run_id)
+        given = folder.path / GIVEN
+        return toml.read_flat(given if given.exists() else folder.config)
+
+    def set_resume(self, run_id: str, state: Path) -> None:
+        """From where the next attempt goes on. The settings as they were given are kept beside."""
+        folder, settings = self.folder(run_id), self.settings(run_id)
+        if not (folder.path / GIVEN).exists():
+            shutil.copy2(folder.config, folder.path / GIVEN)
+        settings = {key: value for key, value in settings.items() if key != "resume_from_huggingface"}
+        write_whole(folder.config, toml.write_flat({**settings, "resume": str(state)}))
 
     def picture(self, run_id: str, file: str) -> Path:
         """A sample's file. Raises NoSuchRun where it is no picture inside the run's folder, links followed."""
@@ -117,60 +156,102 @@ class RunStore:
         return beating(folder.alive()), note.get("returncode")
 
     def state(self, run_id: str) -> str:
-        """As the events say, but `lost` where they say it goes on and no process does."""
-        reader = self.reader(run_id)
-        if reader.over or self.process(run_id)[0] or self._just_made(run_id):
-            return reader.state
-        reader.refresh()  # the last words may have come between the two looks
-        return reader.state if reader.over else "lost"
+        """As the entry says of a run that waits, else as its events say; `lost` where they say it goes on and no
+        process does."""
+        return self._state(run_id, self._row(run_id))
 
-    def _just_made(self, run_id: str) -> bool:
-        path = self.folder(run_id).path
-        return not (path / "process.json").exists() and time.time() - path.stat().st_mtime < SPAWN_GRACE_SECONDS
+    def _row(self, run_id: str) -> Row:
+        self.folder(run_id)
+        return self.index.row(run_id)
+
+    def _state(self, run_id: str, row: Row) -> str:
+        if row.entry.status:
+            return row.entry.status
+        state = str(self._summary(run_id, row)["state"])
+        if state not in FINAL and not self.process(run_id)[0]:
+            reader = self.reader(run_id)  # the last words may have come between the two looks
+            state = reader.state if reader.over else "lost"
+        return "paused" if state == "stopped" and row.entry.paused else state
+
+    def _summary(self, run_id: str, row: Row) -> dict[str, Any]:
+        """Of a run that is over from the index, so that its events need not be read again."""
+        if self.summarised(run_id, row):
+            return row.summary
+        reader = self.reader(run_id)
+        summary = reader.summary()
+        if reader.over:
+            self.index.keep_summary(run_id, reader.size, summary)
+        return summary
+
+    def summarised(self, run_id: str, row: Row) -> bool:
+        """Whether the index holds all that there is to say, which it only does of a run that is over."""
+        return bool(row.summary) and row.size == _size(self.folder(run_id).events)
 
     def living(self) -> list[str]:
+        """Runs whose engine lives, also where it has said its last words."""
         return [run_id for run_id in self.ids() if self.process(run_id)[0]]
+
+    def line(self, run_id: str, row: Row) -> dict[str, Any]:
+        """A run as a list of many shows it."""
+        state, summary, entry = self._state(run_id, row), self._summary(run_id, row), row.entry
+        return {
+            "id": run_id,
+            "name": entry.name or run_id,
+            "state": state,
+            "words": STATE_WORDS.get(state, state),
+            "step": summary["step"],
+            "total": summary["total"],
+            "loss": summary["loss"],
+            "created": entry.created or summary["began"],
+            "began": summary["began"],
+            "last": summary["last"],
+            "resumable": state in RESUMABLE and bool(summary.get("states")),
+            "tags": entry.tags,
+            "notes": entry.notes,
+            "sweep": entry.sweep,
+            "devices": entry.devices,
+        }
 
     def overview(self, most: int) -> list[dict[str, Any]]:
         """One line for each of the newest runs."""
-        return [self._line(run_id) for run_id in self.ids()[:most]]
-
-    def _line(self, run_id: str) -> dict[str, Any]:
-        reader, state = self.reader(run_id), self.state(run_id)
-        total = reader.plan.get("total_steps")
-        return {
-            "id": run_id,
-            "state": state,
-            "words": STATE_WORDS.get(state, state),
-            "step": reader.step,
-            "total": total,
-        }
+        return [self.line(run_id, row) for run_id, row in list(self.rows().items())[:most]]
 
     def describe(self, run_id: str) -> dict[str, Any]:
         """All about a run but its curve, samples and log."""
-        reader, state = self.reader(run_id), self.state(run_id)
+        reader, row = self.reader(run_id), self._row(run_id)
+        line, entry = self.line(run_id, row), row.entry
         alive = self.process(run_id)[0] is not None
-        folder = reader.folder
-        ended = reader.over or state == "lost"
+        ended = reader.over or line["state"] in ("lost", "queued", "cancelled")
         return {
-            **self._line(run_id),
+            **line,
             "alive": alive,
-            "message": reader.message,
-            "failure": reader.failure or (self._last_words(run_id) if state == "lost" else None),
-            "progress": reader.progress,
+            "message": "" if entry.status else reader.message,
+            "failure": self._failure(run_id, line["state"]),
+            "progress": None if ended else reader.progress,
             "plan": reader.plan,
             "epoch": reader.epoch,
-            "loss": reader.loss,
             "attempt": reader.attempt,
             "rate": None if ended else reader.pace.per_second,
             "left": None if ended else reader.seconds_left,
-            "began": reader.began,
             "elapsed": _elapsed(reader, ended),
             "notices": reader.notices,
             "saved": reader.saved[-20:],
-            "asked": [what for what in ("stop", "stop_now", "save", "sample") if alive and folder.requested(what)],
-            "folder": str(folder.path),
+            "history": reader.history,
+            "rate_factor": reader.changes.factor(reader.step),
+            "state_step": None if alive or not line["resumable"] else self._state_step(reader),
+            "asked": [what for what in ASKED if alive and reader.folder.requested(what)],  # type: ignore[arg-type]
+            "folder": str(reader.folder.path),
         }
+
+    def _state_step(self, reader: RunReader) -> int | None:
+        """The step from which a run that ended before its time can go on; None where its states are gone."""
+        state = states.newest(reader.saved)
+        return state.step if state else None
+
+    def _failure(self, run_id: str, state: str) -> dict[str, Any] | None:
+        if state == "lost":
+            return self.reader(run_id).failure or self._last_words(run_id)
+        return self.reader(run_id).failure if state == "failed" else None
 
     def _last_words(self, run_id: str) -> dict[str, Any]:
         code = self.process(run_id)[1]
@@ -192,14 +273,11 @@ def _elapsed(reader: RunReader, ended: bool) -> float | None:
     return max(0.0, ((reader.last or reader.began) if ended else time.time()) - reader.began)
 
 
-def _age(folder: Path) -> tuple[float, str]:
-    """Sorts newest first: by when the run was made, which its settings file tells."""
-    for name in ("config.toml", "events.jsonl"):
-        try:
-            return -(folder / name).stat().st_mtime, folder.name
-        except OSError:
-            continue
-    return 0.0, folder.name
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except OSError:
+        return -1
 
 
 def _read_json(file: Path) -> dict[str, Any]:

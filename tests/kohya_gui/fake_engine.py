@@ -1,13 +1,15 @@
 """Plays the engine: reads the settings, writes a run folder as it does, heeds its control files, trains nothing.
 
 `training_comment` says what shall happen: "fail at start", "crash", "deaf" (heeds nothing), else all goes well. `seed`
-is the number of milliseconds that a step takes.
+is the number of milliseconds that a step takes. It goes on from the states that it saves, and heeds changes.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import math
+import os
 import random
 import signal
 import sys
@@ -33,6 +35,10 @@ class FakeRun:
         self.comment = str(self.settings.get("training_comment", ""))
         self.seconds = int(self.settings.get("seed", 20)) / 1000
         self.step = 0
+        self.factor = 1.0
+        resume = self.settings.get("resume")
+        if resume:
+            self.step = json.loads((Path(resume) / "train_state.json").read_text())["current_step"]
 
     def sample(self) -> None:
         self.events.state("sampling")
@@ -60,18 +66,28 @@ class FakeRun:
     def epoch(self) -> int:
         return 1 + self.step // max(1, self.total // 10)
 
-    def save(self) -> None:
+    def save(self, with_state: bool = False) -> None:
         self.events.state("saving")
         file = self.run.path / f"fake-{self.step:06d}.safetensors"
         file.touch()
         self.events.write("saved", step=self.step, file=str(file), what="model")
+        if with_state:
+            folder = self.run.path / f"fake-{self.step:06d}-state"
+            folder.mkdir(exist_ok=True)
+            (folder / "train_state.json").write_text(json.dumps({"current_step": self.step}))
+            self.events.write("saved", step=self.step, file=str(folder), what="state")
         self.events.state("training")
 
     def take_step(self) -> None:
         self.step += 1
         time.sleep(self.seconds)
         loss = 0.08 + 0.12 * math.exp(-4 * self.step / self.total) * (0.6 + random.random())
-        rate = 1e-4 * 0.5 * (1 + math.cos(math.pi * self.step / self.total))
+        rate = (
+            self.factor
+            * float(self.settings.get("learning_rate", 1e-4))
+            * 0.5
+            * (1 + math.cos(math.pi * self.step / self.total))
+        )
         self.events.write(
             "step",
             step=self.step,
@@ -86,23 +102,27 @@ class FakeRun:
         """Whether to go on."""
         if self.comment == "deaf":
             return True
+        change = self.run.take_change()
+        if change:
+            self.factor = change.get("rate_factor", self.factor)
+            self.total = int(change.get("total_steps", self.total))
+            self.events.write("changed", step=self.step, message="Changed.", **change)
         if self.run.take("sample"):
             self.sample()
         if self.run.take("save"):
-            self.save()
+            self.save(with_state=bool(self.settings.get("save_state")))
         if self.run.take("stop_now"):
             self.events.state("stopped", "Stopped without saving.")
             return False
         if self.run.take("stop"):
-            self.save()
+            self.save(with_state=True)
             self.events.state("stopped", "Stopped and saved.")
             return False
         return True
 
     def begin(self) -> None:
-        import os
-
-        self.events.write("start", pid=os.getpid(), attempt=1, resumed_step=0)
+        attempt = 1 + sum(event["kind"] == "start" for event in self.run.read()[0])
+        self.events.write("start", pid=os.getpid(), attempt=attempt, resumed_step=self.step)
         self.events.state("loading", "sd_scripts/starter/model")
         print("Loading the model ...", flush=True)
         if self.comment == "fail at start":
@@ -127,7 +147,8 @@ class FakeRun:
 
     def train(self) -> None:
         self.begin()
-        self.sample()
+        if not self.step:
+            self.sample()
         while self.step < self.total:
             self.take_step()
             if self.comment == "crash" and self.step == 5:
