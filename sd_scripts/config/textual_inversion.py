@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import BeforeValidator
 
 from .schema import AppliesTo, Ge, Group, Le, Notice, Problem, Ui, split_numbers
+
+if TYPE_CHECKING:
+    from .train_config import TrainConfig
 
 HERE = AppliesTo(methods=("textual_inversion",))
 ONE_ENCODER = AppliesTo(families=("sd1", "sd2"), methods=("textual_inversion",))
@@ -98,7 +101,7 @@ class TextualInversionConfig(Group):
         """What files are called that are given no name: as the word, which is how other programs call it up."""
         return file_name(self.token_string[0]) if len(self.token_string) == 1 else "words"
 
-    def problems_here(self) -> Iterator[Problem]:
+    def problems_if_chosen(self) -> Iterator[Problem]:
         """What must hold where this method is chosen."""
         if not self.token_string:
             yield Problem("token_string", "It is empty; give the word that shall stand for what is learned.")
@@ -128,6 +131,18 @@ class TextualInversionConfig(Group):
             yield Problem(key, f"There are {given} {noun} for {words} new words; give {what}.")
         if key == "num_vectors_per_token" and not given:
             yield Problem(key, "It is empty; give a number from 1 on.")
+
+
+def problems_with(config: TrainConfig) -> Iterator[Problem]:
+    """Of this method with the settings of other groups."""
+    words = config.textual_inversion
+    yield from words.problems_if_chosen()
+    if words.xti and config.family not in (ONE_ENCODER.families or ()):
+        yield Problem("xti", "Stable Diffusion XL can't be trained layer by layer; turn it off.")
+    if config.optimizer.learning_rate == 0:
+        yield Problem("learning_rate", "It is 0, so nothing would be trained; 5e-4 to 5e-3 is usual for new words.")
+    if words.weights and config.saving.resume:
+        yield Notice("weights", "The state that is resumed holds the vectors, so they have no effect.")
 
 
 def _whole(word: str) -> str:

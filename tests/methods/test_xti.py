@@ -1,0 +1,112 @@
+"""New words with a meaning for each attention network (XTI, P+)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from sd_scripts.config.load import from_flat
+from sd_scripts.families import load_family
+from sd_scripts.methods import create
+from sd_scripts.training.progress import Progress
+
+NAMES = [
+    "IN01", "IN02", "IN04", "IN05", "IN07", "IN08", "MID",
+    "OUT03", "OUT04", "OUT05", "OUT06", "OUT07", "OUT08", "OUT09", "OUT10", "OUT11",
+]  # fmt: skip
+"""The reference's, in its order."""
+PATHS = [
+    *(f"down_blocks.{i}.attentions.{j}" for i in range(3) for j in range(2)), "mid_block.attentions.0",
+    *(f"up_blocks.{i}.attentions.{j}" for i in range(1, 4) for j in range(3)),
+]  # fmt: skip
+
+
+def make(folder: Path, **flat: Any) -> Any:
+    settings = {"method": "textual_inversion", "token_string": "bloop", "init_word": "red", "xti": True}
+    config = from_flat({"pretrained_model_name_or_path": str(folder), **settings, **flat}).unwrap()
+    made = create(config, load_family(config.model, config.precision), 0)
+    made.eval_mode()
+    return made
+
+
+def predicted(family: Any, condition: Any, count: int = 1) -> torch.Tensor:
+    torch.manual_seed(6)
+    noisy_BCHW = torch.randn(count, 4, 8, 8)
+    with torch.no_grad():
+        return family.predict(noisy_BCHW, torch.tensor([300] * count), condition)
+
+
+def test_there_is_a_name_for_each_attention_network(tiny_model: Path) -> None:
+    made = make(tiny_model)
+    assert list(made.layers.items()) == list(zip(NAMES, PATHS, strict=True))
+    assert made.vectors["text_encoder"].weight.shape == (16, 1, 16)
+
+
+def test_equal_vectors_predict_as_one_does(tiny_model: Path) -> None:
+    """Against the plain method, whose network reads one text."""
+    captions = ["a bloop, shining", "two apples"]
+    layered, plain = make(tiny_model), make(tiny_model, xti=False)
+    with torch.no_grad():
+        texts = [made.family.condition(captions) for made in (layered, plain)]
+    assert texts[0].text_BTC.shape == (2, 16 * 77, 16)
+    assert torch.allclose(predicted(layered.family, texts[0], 2), predicted(plain.family, texts[1], 2), atol=1e-6)
+
+
+@pytest.mark.parametrize("place", [0, 6, 15])
+def test_each_attention_network_reads_its_own_vectors(tiny_model: Path, place: int) -> None:
+    """The text that arrives at a network is the one that its vectors alone make."""
+    made = make(tiny_model)
+    blue = made.family.tokenizers[0]("blue", add_special_tokens=False).input_ids
+    table = made.family.text_encoders[0].get_input_embeddings().weight
+    made.vectors["text_encoder"].weight.data[place] = table[blue]
+    seen: dict[str, torch.Tensor] = {}
+    for path in PATHS:
+        cross = made.family.unet.get_submodule(f"{path}.transformer_blocks.0.attn2.to_k")
+        cross.register_forward_hook(lambda _, inputs, __, path=path: seen.update({path: inputs[0]}))
+    with torch.no_grad():
+        predicted(made.family, made.family.condition(["a bloop"]))
+        made.family.reader = None
+        plain = {word: made.family.encode_captions([f"a {word}"] * 16).text_BTC[0] for word in ("red", "blue")}
+    for number, path in enumerate(PATHS):
+        assert torch.allclose(seen[path][0], plain["blue" if number == place else "red"], atol=1e-6), path
+
+
+def test_files_hold_a_table_for_each_and_can_be_gone_on_from(tiny_model: Path, tmp_path: Path) -> None:
+    made = make(tiny_model, num_vectors_per_token=2)
+    torch.manual_seed(1)
+    made.vectors["text_encoder"].weight.data += torch.randn(16, 2, 16)
+    made.save(tmp_path / "a.safetensors", Progress())
+    tensors = load_file(tmp_path / "a.safetensors")
+    assert sorted(tensors) == sorted(NAMES)
+    again = make(tiny_model, num_vectors_per_token=2, weights=str(tmp_path / "a.safetensors"))
+    assert torch.equal(again.vectors["text_encoder"].weight, made.vectors["text_encoder"].weight)
+    assert torch.equal(tensors["OUT05"], made.vectors["text_encoder"].weight[9])
+
+
+def test_a_plain_word_is_where_every_layer_can_start(tiny_model: Path, tmp_path: Path) -> None:
+    rows = torch.randn(2, 16)
+    torch.save({"emb_params": rows}, tmp_path / "a.pt")
+    made = make(tiny_model, num_vectors_per_token=2, weights=str(tmp_path / "a.pt"))
+    assert torch.equal(made.vectors["text_encoder"].weight, rows.expand(16, 2, 16))
+
+
+def test_samples_are_drawn_with_it(tiny_model: Path) -> None:
+    """Through diffusers' pipeline, guidance and all: equal vectors draw what the plain word does."""
+    from sd_scripts.training.prompts import Prompt
+    from sd_scripts.training.sampling import Drawing, draw
+
+    prompt = Prompt("a bloop", negative="dark", steps=2, seed=3)
+    drawing = Drawing(32, 32, 1, "ddim")
+    layered, plain = (draw(make(tiny_model, xti=xti).family, prompt, 0, drawing) for xti in (True, False))
+    assert layered.tobytes() == plain.tobytes()
+
+
+def test_xl_is_refused(tiny_sdxl: Path) -> None:
+    flat = {"method": "textual_inversion", "token_string": "a1", "xti": True, "sdxl": True, "init_word": "red"}
+    assert [str(problem) for problem in from_flat(flat).problems if problem.stops] == [
+        "xti: Stable Diffusion XL can't be trained layer by layer; turn it off."
+    ]
