@@ -1,0 +1,91 @@
+"""Every family trained by every method: plainly, cached, with gradients accumulated, and resumed after a crash."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from training_cases import FAMILIES, METHODS
+
+from sd_scripts.training.loop import Trainer
+
+STEPS = 4
+SAVED_AT, CRASHED_AT = 2, 3
+CRASH = 1
+"""Exit code of something unexpected."""
+
+Train = Callable[..., Any]
+
+
+class Crash(BaseException):
+    """As sudden as a kill: nothing is saved on the way out."""
+
+
+@pytest.fixture(params=FAMILIES)
+def family(request: pytest.FixtureRequest) -> dict[str, Any]:
+    chosen = FAMILIES[request.param]
+    return {**chosen.settings, "pretrained_model_name_or_path": str(request.getfixturevalue(chosen.folder))}
+
+
+@pytest.fixture(params=METHODS)
+def method(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture
+def trained(train: Train, family: dict[str, Any], method: str) -> Train:
+    """Trains by the method, and gives what it left."""
+
+    def run(**more: Any) -> Any:
+        ended = train(**family, **METHODS[method].settings, **{"max_train_steps": STEPS, **more})
+        assert ended.code == 0, ended.sentence
+        return ended
+
+    return run
+
+
+@contextmanager
+def crash(monkeypatch: pytest.MonkeyPatch, step: int) -> Iterator[None]:
+    change = Trainer._change_weights
+
+    def change_or_crash(trainer: Trainer) -> bool:
+        if trainer.progress.step == step:
+            raise Crash
+        return change(trainer)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_change_weights", change_or_crash)
+        yield
+
+
+WAYS = {
+    "plain": {},
+    "accumulated": {"gradient_accumulation_steps": 2},
+    "cached": {"cache_latents": True},
+    "checkpointed": {"gradient_checkpointing": True},
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_run_that_crashed_and_was_resumed_ends_in_the_same_weights(
+    way: str, trained: Train, train: Train, family: dict[str, Any], method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = METHODS[method].file
+    whole = trained(**WAYS[way], save_every_n_steps=SAVED_AT, save_state=True)
+    weights = whole.weights(file)
+    assert all(value.isfinite().all() for value in weights.values())
+    assert len(whole.losses) == STEPS
+    settings = {**family, **METHODS[method].settings, **WAYS[way], "max_train_steps": STEPS, "output_name": "crashed"}
+    with crash(monkeypatch, CRASHED_AT):
+        assert train(**settings, save_every_n_steps=SAVED_AT, save_state=True).code == CRASH
+    state = whole.output / f"crashed-step{SAVED_AT:08}-state"
+    resumed = trained(**WAYS[way], resume=str(state), output_name="resumed")
+    assert [event["step"] for event in resumed.of("step")] == list(range(SAVED_AT + 1, STEPS + 1))
+    assert weights == resumed.weights(file.replace("tiny", "resumed"))
+
+
+def test_latents_kept_in_memory_and_in_files_give_the_same(trained: Train, method: str) -> None:
+    file = METHODS[method].file
+    assert trained(cache_latents=True).weights(file) == trained(cache_latents_to_disk=True).weights(file)
