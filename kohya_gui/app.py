@@ -22,7 +22,7 @@ from sd_scripts.config import toml
 from sd_scripts.errors import UserError
 from sd_scripts.tools import TOOLS
 
-from . import live, presets, texts, theme, tool_page, train_page
+from . import dataset_page, live, presets, texts, theme, tool_page, train_page
 from .delivery import Delivery
 from .runs.store import RunStore
 from .runs.supervisor import ENGINE, ROOT, Supervisor
@@ -146,6 +146,9 @@ def build(train: train_page.TrainPage) -> gr.Blocks:
         with gr.Blocks(title=TITLE, fill_width=True, analytics_enabled=False) as page:
             _top("")
             train_page.build(train)
+        with page.route("Dataset", "/dataset"):
+            _top("dataset")
+            dataset_page.build()
         with page.route("Tools", "/tools"):
             _top("tools")
             for tool in TOOLS.values():
@@ -179,7 +182,7 @@ def serve(options: Options, engine: Sequence[str] = ENGINE) -> gr.Blocks:
         auth=(options.username, options.password) if options.username and options.password else None,
         root_path=options.root_path,
         app_kwargs={
-            "routes": live.router(store, supervisor, board).routes,
+            "routes": [*live.router(store, supervisor, board).routes, *dataset_page.router().routes],
             "middleware": [Middleware(Delivery, heads())],
         },
         prevent_thread_lock=True,

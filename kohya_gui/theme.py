@@ -13,12 +13,12 @@ import gradio as gr
 from . import texts
 
 STATIC = Path(__file__).parent / "static"
-PAGES = {"": "Train", "tools": "Tools"}
+PAGES = {"": "Train", "dataset": "Dataset", "tools": "Tools"}
 """Path of a page -> its name."""
 
 EVERY_PAGE = ("texts.js", "page.js")
 FILES = {
-    "": ("chart.js", "live.js", "plan.css", "plan.js", "train.css", "train.js"),
+    "": ("chart.js", "live.js", "plan.css", "plan.js", "train.css", "train.js", "blocks.js"),
     "dataset": ("dataset.css", "dataset.js"),
     "runs": ("chart.js", "live.js", "runs.css", "runs.js"),
     "tools": ("tools.css", "tools.js"),

@@ -1,0 +1,336 @@
+// The dataset page: a folder's pictures with their captions, edited in place or many at once, and every step undone.
+(() => {
+  const PAGE = 60
+  const root = () => new URL(window.gradio_config?.root || "/", location.href).pathname.replace(/\/$/, "")
+  const address = (path, query) => `${root()}/live/dataset/${path}` + (query ? `?${new URLSearchParams(query)}` : "")
+  const t = window.t
+  const number = (value) => value.toLocaleString(window.language || "en")
+  const remember = (name, value) => { try { localStorage.setItem(name, value) } catch { /* private window */ } }
+  const recall = (name) => { try { return localStorage.getItem(name) } catch { return null } }
+
+  function make(tag, attributes = {}, ...children) {
+    const made = document.createElement(tag)
+    for (const [name, value] of Object.entries(attributes)) {
+      if (name.startsWith("on")) made.addEventListener(name.slice(2), value)
+      else if (name === "class") made.className = value
+      else if (value === true) made.setAttribute(name, "")
+      else if (value !== false && value !== null && value !== undefined) made.setAttribute(name, value)
+    }
+    made.append(...children.filter((child) => child !== null && child !== undefined))
+    return made
+  }
+  const put = (place, ...children) => place.replaceChildren(...children.filter(Boolean))
+  const labelled = (words, field, kind = "") => make("label", { class: kind || null }, make("span", {}, words), field)
+  const button = (words, onclick, more = {}, ...children) => make("button", { type: "button", onclick, ...more }, words, ...children)
+
+  async function call(path, query, body) {
+    const options = body === undefined ? {} : { method: "POST", headers: { "x-live": "1", "content-type": "application/json" }, body: JSON.stringify(body) }
+    let answer
+    try { answer = await fetch(address(path, query), options) } catch { throw new Error(t("The app does not answer; your captions are safe. Try again.")) }
+    if (answer.status === 401) throw new Error(t("You are signed out; load the page again."))
+    const content = await answer.json().catch(() => ({}))
+    if (!answer.ok) throw new Error(content.error || (typeof content.detail === "string" ? content.detail : t("The app answered {status}.", { status: answer.status })))
+    return content
+  }
+
+  // What two texts have in common at both ends stays plain; what lies between is marked.
+  function difference(before, after) {
+    let start = 0, end = 0
+    const shorter = Math.min(before.length, after.length)
+    while (start < shorter && before[start] === after[start]) start++
+    while (end < shorter - start && before.at(-1 - end) === after.at(-1 - end)) end++
+    const middle = (text) => text.slice(start, text.length - end)
+    return make("p", { class: "difference" }, before.slice(0, start), middle(before) && make("del", {}, middle(before)),
+      middle(after) && make("ins", {}, middle(after)), before.slice(before.length - end))
+  }
+
+  const KINDS = {
+    replace: { words: () => t("Search and replace"), fields: [["find", "text", () => t("Search for")], ["by", "text", () => t("Replace by")], ["as_pattern", "check", () => t("Regular expression")], ["match_case", "check", () => t("Upper and lower case count")]] },
+    prefix: { words: () => t("Put in front"), fields: [["text", "text", () => t("Text, with its comma or space")]] },
+    suffix: { words: () => t("Put at the end"), fields: [["text", "text", () => t("Text, with its comma or space")]] },
+    add_tags: { words: () => t("Add tags"), fields: [["text", "text", () => t("Tags, with commas between")], ["in_front", "check", () => t("In front of the others")]] },
+    remove_tags: { words: () => t("Remove tags"), fields: [["text", "text", () => t("Tags, with commas between")]] },
+    sort_tags: { words: () => t("Sort tags"), fields: [["keep", "number", () => t("Tags that stay in front")]] },
+    dedupe_tags: { words: () => t("Remove repeated tags"), fields: [] },
+  }
+
+  class Dataset {
+    constructor(place) {
+      this.place = place
+      this.folder = ""
+      this.ending = ".txt"
+      this.tags = []
+      this.selected = new Set()
+      this.unsaved = new Map() // name -> text that was typed but could not be saved yet
+      this.saving = Promise.resolve()
+      this.offset = 0
+      this.build()
+      addEventListener("beforeunload", (event) => { if (this.unsaved.size) event.preventDefault() })
+      this.open(new URLSearchParams(location.search).get("folder") || recall("kohya-gui-dataset") || "")
+    }
+
+    build() {
+      this.input = make("input", { id: "ds-folder", type: "text", spellcheck: "false", autocomplete: "off" })
+      this.folders = make("div", { class: "folders" })
+      this.said = make("p", { class: "said", role: "status" })
+      this.top = make("section", { class: "card", "aria-label": t("Folder") },
+        make("form", { class: "open", onsubmit: (event) => { event.preventDefault(); this.open(this.input.value) } },
+          labelled(t("Folder of images"), this.input, "wide"), make("button", { type: "submit", class: "main" }, t("Open"))),
+        this.folders, this.said)
+      this.body = make("div", { class: "parts", hidden: true }, this.buildGallery(), make("aside", {}, this.buildEdit(), this.buildTags()))
+      put(this.place, this.top, this.body)
+      for (const build of window.datasetParts || []) build(this)
+    }
+
+    buildGallery() {
+      const again = () => { clearTimeout(this.typing); this.typing = setTimeout(() => this.show(0), 250) }
+      this.words = make("input", { id: "ds-words", type: "search", placeholder: t("in captions and names"), oninput: again })
+      this.state = make("select", { id: "ds-state", onchange: () => this.show(0) }, make("option", { value: "" }, t("All")), make("option", { value: "without" }, t("Without a caption")))
+      this.endings = make("select", { id: "ds-ending", onchange: () => { this.ending = this.endings.value; this.reload() } },
+        ...[".txt", ".caption", ".cap"].map((ending) => make("option", { value: ending }, ending)))
+      this.undoButton = button("", () => this.step("undo"), { id: "ds-undo" })
+      this.redoButton = button("", () => this.step("redo"), { id: "ds-redo" })
+      this.chips = make("div", { class: "chips" })
+      this.count = make("p", { class: "count", role: "status" })
+      this.grid = make("ol", { class: "grid" })
+      this.pagers = [0, 1].map(() => make("div", { class: "pager" }))
+      return make("section", { class: "card gallery", "aria-label": t("Pictures and captions") },
+        make("div", { class: "bar" }, labelled(t("Search"), this.words, "wide"), labelled(t("Show"), this.state), labelled(t("Captions end in"), this.endings)),
+        make("div", { class: "bar steps" }, this.undoButton, this.redoButton), this.chips,
+        make("div", { class: "bar" }, this.count, this.pagers[0]), this.grid, this.pagers[1])
+    }
+
+    buildEdit() {
+      this.kind = make("select", { id: "ds-kind", onchange: () => this.showFields() }, ...Object.entries(KINDS).map(([kind, { words }]) => make("option", { value: kind }, words())))
+      this.fields = make("div", { class: "edit-fields" })
+      this.scope = make("select", { id: "ds-scope", onchange: () => this.forget() })
+      this.applyButton = button(t("Apply"), () => this.edit("apply"), { id: "ds-apply", class: "main", disabled: true })
+      this.edited = make("div", { class: "edited", role: "status" })
+      const form = make("form", { class: "edit", onsubmit: (event) => { event.preventDefault(); this.edit("try") } },
+        labelled(t("What to do"), this.kind), this.fields, labelled(t("With"), this.scope),
+        make("div", { class: "buttons" }, make("button", { type: "submit", id: "ds-try" }, t("Preview")), this.applyButton))
+      this.showFields()
+      return make("section", { class: "card", "aria-label": t("Edit many captions") }, make("h2", {}, t("Edit many captions")), form, this.edited)
+    }
+
+    buildTags() {
+      this.tagWords = make("input", { id: "ds-tag-words", type: "search", placeholder: t("filter"), "aria-label": t("Filter tags"), oninput: () => this.listTags() })
+      this.tagList = make("ul", { class: "tags" })
+      this.tagCount = make("p", { class: "count" })
+      return make("section", { class: "card", "aria-label": t("Tags") }, make("h2", {}, t("Tags")), this.tagWords, this.tagCount, this.tagList)
+    }
+
+    showFields() {
+      this.values = {}
+      put(this.fields, ...KINDS[this.kind.value].fields.map(([name, kind, words]) => {
+        const field = make("input", { id: `ds-${name}`, type: kind === "check" ? "checkbox" : kind, min: kind === "number" ? 0 : null, value: kind === "number" ? 0 : null, oninput: () => this.forget() })
+        this.values[name] = () => kind === "check" ? field.checked : kind === "number" ? Number(field.value) : field.value
+        return kind === "check" ? make("label", { class: "check" }, field, make("span", {}, words())) : labelled(words(), field)
+      }))
+      this.forget()
+    }
+
+    // A preview holds only for what it was made of.
+    forget() { if (this.applyButton) { this.applyButton.disabled = true; put(this.edited) } }
+
+    say(words, bad = false) { this.said.textContent = words; this.said.classList.toggle("bad", bad) }
+
+    async open(path) {
+      try {
+        const found = await call("folders", { path })
+        this.say("")
+        this.showFolders(found)
+        this.input.value = found.path
+        this.folder = found.path
+        this.ending = this.endings.value = found.ending
+        this.body.hidden = !found.images
+        remember("kohya-gui-dataset", found.path)
+        document.dispatchEvent(new CustomEvent("dataset-opened", { detail: found }))
+        if (found.path && !found.images && !found.folders.length) this.say(t("There are no images in this folder."))
+        if (found.images) await this.reload()
+      } catch (error) { this.body.hidden = true; this.say(error.message, true) }
+    }
+
+    showFolders({ parent, folders }) {
+      const many = (images) => images === 1 ? t("1 image") : t("{count} images", { count: number(images) })
+      put(this.folders, parent !== null && button(t("Up"), () => this.open(parent), { class: "up" }), ...folders.map(({ path, name, images }) =>
+        button("", () => this.open(path), {}, make("b", {}, name), images ? make("span", {}, many(images)) : null)))
+    }
+
+    async reload() {
+      await this.saving
+      this.tags = []
+      this.selected.clear()
+      this.unsaved.clear()
+      this.words.value = ""
+      this.state.value = ""
+      this.forget()
+      await Promise.all([this.show(0), this.readTags(), this.readHistory()])
+    }
+
+    asked(more = {}) { return { folder: this.folder, ending: this.ending, ...more } }
+    search() { return { words: this.words.value, tags: this.tags, state: this.state.value } }
+
+    async show(offset) {
+      try {
+        const turn = this.turn = (this.turn || 0) + 1
+        await this.saving
+        const found = await call("items", { offset, limit: PAGE }, this.asked(this.search()))
+        if (turn !== this.turn) return
+        if (offset && !found.items.length) return this.show(0)
+        Object.assign(this, { offset, all: found.all, found: found.found })
+        put(this.grid, ...found.items.map((item) => this.card(item)))
+        this.showPlace(found.items.length)
+        this.showScope()
+        this.say("")
+      } catch (error) { this.say(error.message, true) }
+    }
+
+    showPlace(shown) {
+      const { offset, found, all } = this
+      this.count.textContent = !found ? t("No image is found.") : t("{first} to {last} of {count}", { first: number(offset + 1), last: number(offset + shown), count: number(found) }) + (found < all ? ` (${t("{count} in the folder", { count: number(all) })})` : "")
+      for (const pager of this.pagers) {
+        pager.hidden = found <= PAGE
+        put(pager, button(t("Back"), () => this.turnTo(offset - PAGE), { disabled: offset === 0 }),
+          make("span", {}, `${number(Math.floor(offset / PAGE) + 1)} / ${number(Math.ceil(found / PAGE))}`),
+          button(t("Next"), () => this.turnTo(offset + PAGE), { disabled: offset + PAGE >= found }))
+      }
+      put(this.chips, ...this.tags.map((tag) => button(`${tag} ×`, () => this.filter(tag), { title: t("Show images without this tag again") })))
+      this.chips.hidden = !this.tags.length
+    }
+
+    async turnTo(offset) { await this.show(Math.max(0, offset)); this.body.querySelector(".gallery").scrollIntoView({ block: "start" }) }
+
+    showScope() {
+      const chosen = this.scope.value
+      const isAll = this.found === this.all
+      const kinds = [["found", isAll ? t("all {count} images", { count: number(this.all) }) : t("the {count} images found", { count: number(this.found) })],
+        this.selected.size && ["selected", t("the {count} images selected", { count: number(this.selected.size) })]].filter(Boolean)
+      put(this.scope, ...kinds.map(([kind, words]) => make("option", { value: kind }, words)))
+      if (kinds.some(([kind]) => kind === chosen)) this.scope.value = chosen
+    }
+
+    picture(item, side) { return address("picture", { folder: this.folder, name: item.name, side, v: item.version }) }
+
+    card(item) {
+      const size = item.size ? `${item.size[0]} × ${item.size[1]}` : t("broken")
+      const waits = this.unsaved.has(item.name)
+      const note = make("p", { class: "note", role: "status" }, waits ? t("not saved yet") : item.problem)
+      const text = make("textarea", { rows: 4, "aria-label": t("Caption of {name}", { name: item.name }), placeholder: item.problem ? "" : t("no caption"), disabled: Boolean(item.problem), spellcheck: "false" })
+      text.value = waits ? this.unsaved.get(item.name) : item.caption
+      const save = () => { this.saving = this.saving.then(() => this.save(item, text, note)) }
+      text.addEventListener("change", save)
+      text.addEventListener("keydown", (event) => { if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) { event.preventDefault(); save() } })
+      text.addEventListener("input", () => {
+        const same = text.value === item.caption
+        note.className = "note"
+        note.textContent = same ? "" : t("not saved yet")
+        if (same) this.unsaved.delete(item.name)
+        else this.unsaved.set(item.name, text.value)
+      })
+      const check = make("input", { type: "checkbox", "aria-label": t("Select {name}", { name: item.name }) })
+      check.checked = this.selected.has(item.name)
+      check.addEventListener("change", () => { this.selected[check.checked ? "add" : "delete"](item.name); this.showScope(); this.forget() })
+      const image = make("img", { src: this.picture(item, 320), alt: item.name, loading: "lazy", decoding: "async", onerror: () => image.replaceWith(make("span", { class: "broken" }, t("This picture can't be read."))) })
+      return make("li", { "data-name": item.name },
+        make("button", { type: "button", class: "picture", title: t("Enlarge"), onclick: () => this.enlarge(item) }, image),
+        make("div", { class: "meta" }, make("label", { title: item.name }, check, make("span", {}, item.name)), make("span", { class: item.size ? "" : "bad" }, size)), text, note)
+    }
+
+    async save(item, text, note) {
+      const wanted = text.value
+      if (wanted === item.caption) { note.textContent = ""; return }
+      try {
+        const { history } = await call("caption", null, this.asked({ name: item.name, text: wanted, seen: item.caption }))
+        item.caption = wanted
+        if (text.value === wanted) this.unsaved.delete(item.name)
+        note.className = "note good"
+        note.textContent = t("saved")
+        this.showHistory(history)
+        this.readTags()
+        this.forget()
+      } catch (error) { note.className = "note bad"; note.textContent = error.message }
+    }
+
+    enlarge(item) {
+      const dialog = make("dialog", { id: "dataset-picture", "aria-label": item.name, onclick: () => dialog.close(), onclose: () => dialog.remove() },
+        make("img", { src: this.picture(item, 1600), alt: item.name }), make("p", {}, item.caption || item.name))
+      document.body.append(dialog)
+      dialog.showModal()
+    }
+
+    async edit(path) {
+      const settings = Object.fromEntries(Object.entries(this.values).map(([name, read]) => [name, read()]))
+      const scope = this.scope.value === "selected" ? { names: [...this.selected] } : this.search()
+      try {
+        this.applyButton.disabled = true
+        await this.saving
+        const outcome = await call(path, null, this.asked({ ...scope, kind: this.kind.value, settings }))
+        this.showOutcome(outcome, path === "apply")
+        if (path === "apply") await this.changed(outcome.history)
+      } catch (error) { put(this.edited, make("p", { class: "bad" }, error.message)) }
+    }
+
+    showOutcome({ changed, looked_at, examples, skipped }, isDone) {
+      const values = { changed: number(changed), all: number(looked_at) }
+      const words = isDone ? t("{changed} captions were changed; Undo takes it back.", values) : changed ? t("{changed} captions of {all} images would change:", values) : t("No caption of {all} images would change.", values)
+      this.applyButton.disabled = isDone || !changed
+      put(this.edited, make("p", { class: isDone ? "good" : "" }, words), ...skipped.map((sentence) => make("p", { class: "warn" }, sentence)),
+        !isDone && make("ul", { class: "examples" }, ...examples.map(({ name, before, after }) => make("li", {}, make("b", {}, name), difference(before, after)))),
+        !isDone && changed > examples.length && make("p", { class: "quiet" }, t("and {count} more", { count: number(changed - examples.length) })))
+    }
+
+    async changed(history) { this.showHistory(history); await Promise.all([this.show(this.offset), this.readTags()]) }
+
+    async step(which) {
+      try {
+        await this.saving
+        const { words, changed, history } = await call(which, null, this.asked())
+        await this.changed(history)
+        this.forget()
+        const values = { what: words, count: number(changed) }
+        this.say(which === "undo" ? t("Undone: {what} ({count} captions).", values) : t("Done again: {what} ({count} captions).", values))
+      } catch (error) { this.say(error.message, true) }
+    }
+
+    async readHistory() { try { this.showHistory(await call("history", this.asked())) } catch (error) { this.say(error.message, true) } }
+
+    showHistory({ undo, redo, done }) {
+      const show = (made, words, what) => { made.disabled = !what; made.textContent = what ? `${words}: ${what}` : words; made.title = made.textContent }
+      show(this.undoButton, t("Undo"), undo)
+      show(this.redoButton, t("Redo"), redo)
+      this.undoButton.dataset.steps = done
+    }
+
+    async readTags() {
+      try {
+        const { all, tags } = await call("tags", this.asked())
+        this.known = tags
+        this.tagCount.textContent = all > tags.length ? t("{count} tags, the {shown} most frequent are shown", { count: number(all), shown: number(tags.length) }) : all === 1 ? t("1 tag") : t("{count} tags", { count: number(all) })
+        this.listTags()
+      } catch (error) { this.say(error.message, true) }
+    }
+
+    listTags() {
+      const words = this.tagWords.value.toLowerCase()
+      put(this.tagList, ...this.known.filter(([tag]) => tag.toLowerCase().includes(words)).slice(0, 200).map(([tag, count]) =>
+        make("li", {}, button("", () => this.filter(tag), { "aria-pressed": String(this.tags.includes(tag)) }, make("span", {}, tag), make("b", {}, number(count))))))
+    }
+
+    filter(tag) {
+      this.tags = this.tags.includes(tag) ? this.tags.filter((other) => other !== tag) : [...this.tags, tag]
+      this.listTags()
+      this.forget()
+      this.show(0)
+    }
+  }
+
+  const waiting = new MutationObserver(() => {
+    const place = document.getElementById("dataset")
+    if (!place || place.childElementCount) return
+    waiting.disconnect()
+    window.dataset = new Dataset(place)
+  })
+  waiting.observe(document.documentElement, { childList: true, subtree: true })
+  window.datasetTools = { make, put, labelled, button, call, address, number }
+})()

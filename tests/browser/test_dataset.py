@@ -1,0 +1,139 @@
+"""The dataset page: captions in place, many at once, and every step undone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+expect = pytest.importorskip("playwright.sync_api").expect
+PATIENCE = 120_000
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Seventy pictures in the visitor's own folder, the last without a caption."""
+    from PIL import Image, ImageDraw
+
+    monkeypatch.setenv("HOME", str(tmp_path))
+    place = tmp_path / "pictures" / "10_cat"
+    place.mkdir(parents=True)
+    for number in range(70):
+        picture = Image.new("RGB", (96, 64 + 32 * (number % 3)), (40 + 3 * number, 120, 220 - 3 * number))
+        ImageDraw.Draw(picture).ellipse((24, 16, 72, 56), fill=(240, 230 - 2 * number, 90))
+        picture.save(place / f"{number:02d}.png")
+        if number < 69:
+            tag = "red hat" if number % 2 else "blue scarf"
+            (place / f"{number:02d}.txt").write_text(f"cat, {tag}, sitting\n", encoding="utf-8")
+    return place
+
+
+def see(page: Any, selector: str, text: str | re.Pattern[str]) -> None:
+    expect(page.locator(selector).first).to_contain_text(text, timeout=PATIENCE)
+
+
+def caption(page: Any, name: str) -> Any:
+    return page.locator(f'#dataset li[data-name="{name}"] textarea')
+
+
+def text(folder: Path, stem: str) -> str:
+    return (folder / f"{stem}.txt").read_text(encoding="utf-8")
+
+
+def test_captions_are_edited_in_place_and_in_bulk_and_all_is_undone(
+    app: Any, browser_page: Any, folder: Path, shoot: Callable[..., None]
+) -> None:
+    page = browser_page
+    app.start()
+    page.goto(f"{app.url}dataset")
+    page.fill("#ds-folder", str(folder.parent))
+    page.press("#ds-folder", "Enter")
+    page.get_by_role("button", name="10_cat").click()
+    see(page, "#dataset .count", "1 to 60 of 70")
+    expect(page.locator("#dataset .grid img").first).to_have_js_property("naturalWidth", 96, timeout=PATIENCE)
+    caption(page, "00.png").fill("cat, green coat, sitting")
+    caption(page, "00.png").press("Control+Enter")
+    see(page, '#dataset li[data-name="00.png"] .note', "saved")
+    assert text(folder, "00") == "cat, green coat, sitting\n"
+    see(page, "#ds-undo", "Undo: Edit 00.png")
+    page.fill("#ds-find", "(red|blue) (hat|scarf)")
+    page.fill("#ds-by", r"\2 of \1 wool")
+    page.check("#ds-as_pattern")
+    page.click("#ds-try")
+    see(page, "#dataset .edited", "68 captions of 70 images would change:")
+    see(page, "#dataset .examples", "hat of red wool")
+    assert text(folder, "01") == "cat, red hat, sitting\n"
+    shoot(page, "10-dataset-preview")
+    page.click("#ds-apply")
+    see(page, "#dataset .edited", "68 captions were changed; Undo takes it back.")
+    expect(caption(page, "01.png")).to_have_value("cat, hat of red wool, sitting", timeout=PATIENCE)
+    assert text(folder, "68") == "cat, scarf of blue wool, sitting\n"
+    see(page, "#dataset .tags", "scarf of blue wool")
+    page.reload()
+    see(page, "#ds-undo", "Replace")
+    page.click("#ds-undo")
+    see(page, "#dataset .said", "Undone: Replace '(red|blue) (hat|scarf)'")
+    expect(caption(page, "01.png")).to_have_value("cat, red hat, sitting", timeout=PATIENCE)
+    see(page, "#ds-undo", "Undo: Edit 00.png")
+    page.click("#ds-undo")
+    see(page, "#dataset .said", "Undone: Edit 00.png")
+    assert text(folder, "00") == "cat, blue scarf, sitting\n"
+    page.click("#ds-redo")
+    see(page, "#dataset .said", "Done again: Edit 00.png")
+    assert text(folder, "00") == "cat, green coat, sitting\n"
+
+
+def test_only_what_is_found_or_selected_is_edited(
+    app: Any, browser_page: Any, folder: Path, shoot: Callable[..., None]
+) -> None:
+    page = browser_page
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.emulate_media(color_scheme="dark")
+    app.start()
+    page.goto(f"{app.url}dataset?folder={folder}")
+    see(page, "#dataset .count", "1 to 60 of 70")
+    page.locator("#dataset .tags button", has_text="red hat").click()
+    see(page, "#dataset .count", "1 to 34 of 34 (70 in the folder)")
+    page.select_option("#ds-kind", "add_tags")
+    page.fill("#ds-text", "warm")
+    page.click("#ds-try")
+    see(page, "#dataset .edited", "34 captions of 34 images would change:")
+    page.click("#ds-apply")
+    see(page, "#dataset .edited", "34 captions were changed")
+    assert text(folder, "01") == "cat, red hat, sitting, warm\n" and text(folder, "02") == "cat, blue scarf, sitting\n"
+    page.locator("#dataset .chips button").click()
+    see(page, "#dataset .count", "1 to 60 of 70")
+    page.select_option("#ds-state", "without")
+    see(page, "#dataset .count", "1 to 1 of 1 (70 in the folder)")
+    page.get_by_label("Select 69.png").check()
+    page.select_option("#ds-state", "")
+    see(page, "#dataset .count", "1 to 60 of 70")
+    page.select_option("#ds-kind", "prefix")
+    page.fill("#ds-text", "at last, ")
+    page.select_option("#ds-scope", "selected")
+    page.click("#ds-try")
+    page.click("#ds-apply")
+    see(page, "#dataset .edited", "1 captions were changed")
+    assert text(folder, "69") == "at last"
+    shoot(page, "11-dataset-phone", full_page=True)
+
+
+def test_text_that_can_t_be_saved_stays_in_its_field(app: Any, browser_page: Any, folder: Path) -> None:
+    page = browser_page
+    app.start()
+    page.goto(f"{app.url}dataset?folder={folder}")
+    see(page, "#dataset .count", "1 to 60 of 70")
+    (folder / "03.txt").write_text("theirs", encoding="utf-8")
+    caption(page, "03.png").fill("mine")
+    caption(page, "03.png").press("Control+Enter")
+    see(page, '#dataset li[data-name="03.png"] .note', "The caption of 03.png was changed elsewhere in the meantime")
+    assert text(folder, "03") == "theirs"
+    page.get_by_role("button", name="Next").first.click()
+    see(page, "#dataset .count", "61 to 70 of 70")
+    page.get_by_role("button", name="Back").first.click()
+    see(page, "#dataset .count", "1 to 60 of 70")
+    expect(caption(page, "03.png")).to_have_value("mine")
+    assert text(folder, "03") == "theirs"
