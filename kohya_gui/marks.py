@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from html import escape
 from typing import Any
 
+from sd_scripts.config.block_weights import BLOCKS, SD
 from sd_scripts.config.schema import Problem
 
 from . import layout, visible
@@ -39,7 +40,8 @@ def of(entries: Entries, baseline: Mapping[str, object]) -> Marks:
     facts = {
         "changed": {key: value for key, value in changed.items() if key not in secret},
         "hidden": sorted(hidden),
-        "blocks": {key: entries.shown[key] for key in (*layout.BLOCKS, "network_dim", "network_alpha", "conv_dim")},
+        "blocks": {key: entries.shown[key] for key in (*layout.BLOCKS, *layout.BLOCK_DEFAULTS)},
+        "unet": asdict(BLOCKS.get((visible.chosen(entries) or ("sd1",))[0], SD)),
         "runs": len(entries.runs),
     }
     gone = visible.hidden_parts(layout.sections(), hidden)

@@ -16,7 +16,7 @@ from sd_scripts.config import load
 from sd_scripts.config.schema import Parameter, Problem
 from sd_scripts.errors import UserError
 
-from . import command, form_bar, layout, marks, notes, offers, preset_bar, presets, values
+from . import command, form_bar, layout, marks, notes, offers, plan_view, preset_bar, presets, values
 from .entries import Entries
 from .form import method_choice, widget
 from .offers import Baseline
@@ -66,10 +66,9 @@ class TrainPage:
             return notes.sentence(t("The plan is shown when the settings are right."), "quiet")
         try:
             with self._planning:
-                made = plan.make(config)
+                return plan_view.card(config, self.supervisor.store.root)
         except UserError as error:
             return notes.sentence(str(error))
-        return notes.plan_card(made)
 
     def start(self, baseline: object, *given: Any) -> tuple[str, str, str, str]:
         """Marks, list of problems, what else to say, and the id of the run that was started or queued first."""

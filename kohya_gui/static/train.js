@@ -246,6 +246,7 @@
     if (!row?.dataset.key) return
     close()
     if (facts.hidden.includes(row.dataset.key)) return
+    $("search").value = ""
     $("search").blur()
     goTo(row.dataset.key)
   }
