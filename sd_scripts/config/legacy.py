@@ -354,8 +354,8 @@ def _buckets(sheet: Sheet) -> None:
 
 
 RULES: tuple[Rule, ...] = (
-    _command_line, _renamed, _captions, _gone, _sdxl, _family, _method, _textual_inversion, _optimizer, _length, _warmup,
-    _stop_text_encoder,
+    _command_line, _renamed, _captions, _gone, _sdxl, _family, _method, _textual_inversion, _optimizer, _length,
+    _warmup, _stop_text_encoder,
     _rates, _noise, _network, _attention, _precision, _logging, _hub, _zeros,
     _buckets,
 )  # fmt: skip

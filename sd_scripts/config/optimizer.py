@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator
 
-from .schema import Aliases, Ge, Group, Gt, Le, Notice, Numbers, Problem, Ui, Words
+from .schema import Aliases, AppliesTo, Ge, Group, Gt, Le, Notice, Numbers, Problem, Ui, Words
 
 OPTIMIZERS = (
     "AdamW", "AdamW8bit", "PagedAdamW", "PagedAdamW8bit", "PagedAdamW32bit", "AdamWScheduleFree", "AdaFactor",
@@ -113,6 +113,10 @@ def steps_of(value: int | float | str, total_steps: int) -> int:
     return int(value * total_steps) if isinstance(value, float) else value
 
 
+OF_PARTS = AppliesTo(methods=("lora", "dreambooth", "finetune"))
+"""Methods that train the U-Net and the text encoder."""
+
+
 class OptimizerConfig(Group):
     title: ClassVar[str] = "Optimizer"
 
@@ -125,14 +129,14 @@ class OptimizerConfig(Group):
     DAdaptation find the learning rate themselves. Any class of torch.optim, or module.Class, works too."""
 
     learning_rate: Annotated[float, Ge(0), Ui(basic=True)] = 1e-4
-    """How much each step changes. 1e-4 is usual for a LoRA, 1e-6 to 1e-5 for a whole model, and 1 for Prodigy and
-    DAdaptation. (The command line of kohya's engine begins with 2e-6; ours with 1e-4.)"""
+    """How much each step changes. 1e-4 is usual for a LoRA, 1e-6 to 1e-5 for a whole model, 5e-4 to 5e-3 for new
+    words, and 1 for Prodigy and DAdaptation. (The command line of kohya's engine begins with 2e-6; ours with 1e-4.)"""
 
-    unet_lr: Annotated[float | None, Ge(0), Ui(label="U-Net learning rate", basic=True)] = None
+    unet_lr: Annotated[float | None, Ge(0), OF_PARTS, Ui(label="U-Net learning rate", basic=True)] = None
     """The learning rate of the U-Net. Empty takes learning_rate; 0 leaves the U-Net as it is."""
 
     text_encoder_lr: Annotated[
-        Numbers, Aliases("learning_rate_te"), Ui(label="Text encoder learning rate", basic=True)
+        Numbers, Aliases("learning_rate_te"), OF_PARTS, Ui(label="Text encoder learning rate", basic=True)
     ] = ()
     """The learning rate of the text encoder, usually half that of the U-Net, or one for each text encoder. Empty takes
     learning_rate; 0 leaves the text encoder as it is."""

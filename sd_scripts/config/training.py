@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import BeforeValidator
 
-from .optimizer import Steps
+from .optimizer import OF_PARTS, Steps
 from .schema import Ge, Group, Le, Lt, Notice, Problem, Ui
 
 BIGGEST_SEED = 2**63 - 1
@@ -46,7 +46,7 @@ class TrainingConfig(Group):
     trained."""
 
     stop_text_encoder_training: Annotated[
-        Steps | None, BeforeValidator(_until), Ui(label="Stop training the text encoder")
+        Steps | None, BeforeValidator(_until), OF_PARTS, Ui(label="Stop training the text encoder")
     ] = None
     """Train the text encoder only until this step, or for this share of the run: 0.3 or 30%. 0: not at all. Empty: to
     the end."""
