@@ -5,11 +5,17 @@ from typing import Annotated, ClassVar
 
 from pydantic import BeforeValidator
 
-from .schema import Aliases, Ge, Group, Le, Notice, Problem, Ui
+from .schema import Aliases, AppliesTo, Ge, Group, Le, Notice, Problem, Ui
 
 
 def _with_dot(value: object) -> object:
     return f".{value}" if isinstance(value, str) and value and not value.startswith(".") else value
+
+
+FIXED_TEXT = AppliesTo(methods=("lora", "dreambooth", "finetune"))
+"""Methods that can leave text encoders as they are."""
+VARYING = ("shuffle_caption", "caption_tag_dropout_rate", "token_warmup_step", "enable_wildcard")
+"""Settings by which an image's caption is another one each time."""
 
 
 class CaptionConfig(Group):
@@ -67,7 +73,26 @@ class CaptionConfig(Group):
     """Use only the first parts of captions in the beginning, and all of them from this step on; below 1 it is a share
     of all steps. 0 turns it off."""
 
+    cache_text_encoder_outputs: Annotated[bool, FIXED_TEXT, Ui(label="Cache text encoder outputs")] = False
+    """Encode all captions once before training and keep the result in memory: faster, and the text encoder leaves the
+    video memory. Only where it is not trained and captions stay as they are; whole captions may be dropped."""
+
+    cache_text_encoder_outputs_to_disk: Annotated[bool, FIXED_TEXT] = False
+    """Keep encoded captions in files beside the images, for later runs too. What has changed since is encoded anew."""
+
+    text_encoder_batch_size: Annotated[int, Ge(1), FIXED_TEXT] = 16
+    """How many captions are encoded at once when text encoder outputs are cached."""
+
+    @property
+    def caches_texts(self) -> bool:
+        return self.cache_text_encoder_outputs or self.cache_text_encoder_outputs_to_disk
+
+    @property
+    def drops_captions(self) -> bool:
+        return self.caption_dropout_rate > 0 or self.caption_dropout_every_n_epochs > 0
+
     def relations(self) -> Iterator[Problem]:
+        yield from self._cache_relations()
         if not self.caption_separator:
             yield Problem(
                 "caption_separator", "It is empty; captions need something between their parts, such as a comma."
@@ -78,3 +103,14 @@ class CaptionConfig(Group):
             yield Notice("token_warmup_min", "It has no effect unless token_warmup_step is set.")
         if self.keep_tokens and self.keep_tokens_separator:
             yield Notice("keep_tokens", "It has no effect on captions that hold the keep_tokens_separator.")
+
+    def _cache_relations(self) -> Iterator[Problem]:
+        if not self.caches_texts:
+            return
+        for key in VARYING:
+            if getattr(self, key):
+                yield Problem(
+                    key,
+                    "It changes captions each time, so the text encoder's outputs can't be cached; "
+                    "turn one of the two off.",
+                )

@@ -5,21 +5,30 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from . import full
 from .block_weights import BLOCKS
+from .network import rates
 from .network_checks import counting_problems
 from .schema import Notice, Problem
 
 if TYPE_CHECKING:
     from .train_config import TrainConfig
 
-TEXT_ENCODERS = {"sd1": 1, "sd2": 1, "sdxl": 2}
 SDXL_AREA = 1024 * 1024
 """Pixels of the pictures that SDXL has learned from."""
+
+WAYS_OUT = {
+    "lora": "its outputs can't be cached; turn network_train_unet_only on, or this off",
+    **dict.fromkeys(full.METHODS, "its outputs can't be cached; turn train_text_encoder off, or this"),
+    "textual_inversion": "its outputs can't be cached; turn this off",
+}
 
 
 def problems(config: TrainConfig) -> Iterator[Problem]:
     if config.method == "lora":
         yield from _network_problems(config)
+    if config.captions.caches_texts and trains_text_encoder(config):
+        yield Problem("cache_text_encoder_outputs", f"The text encoder is trained, so {WAYS_OUT[config.method]}.")
     width, height = config.dataset.size
     if config.family == "sdxl" and width * height < SDXL_AREA / 2 and not config.dataset.dataset_config:
         yield Notice(
@@ -31,9 +40,18 @@ def problems(config: TrainConfig) -> Iterator[Problem]:
 def _network_problems(config: TrainConfig) -> Iterator[Problem]:
     if not any(problem.stops for problem in config.network.relations()):
         yield from counting_problems(config.network.resolved(), BLOCKS[config.family])
-    given, used = len(config.optimizer.text_encoder_lr), TEXT_ENCODERS[config.family]
+    given, used = len(config.optimizer.text_encoder_lr), len(full.text_parts(config.family))
     if given > used:
         count = "one text encoder" if used == 1 else f"{used} text encoders"
         yield Notice(
             "text_encoder_lr", f"It has {given} numbers, and the model has {count}; the others have no effect."
         )
+
+
+def trains_text_encoder(config: TrainConfig) -> bool:
+    """Whether what captions turn into can change during the training."""
+    if config.method == "lora":
+        return any(rate for part, rate in rates(config.network, config.optimizer).items() if part != "unet")
+    if config.method in full.METHODS:
+        return any(rate for part, rate in full.part_rates(config).items() if part != "unet")
+    return True

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ..config.precision import PrecisionConfig
     from ..config.schema import Notice
     from .kept_texts import KeptTexts
+    from .text import Reading
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,8 @@ class ModelFamily(ABC):
     """What should be said about how it was loaded."""
     blocks: Blocks
     """The U-Net's blocks that can have a rank and a rate of their own."""
+    reading: Reading
+    """How captions are read."""
     kept_texts: KeptTexts | None = None
     """Captions that were encoded before, where text encoders no longer change."""
     reader: Reader | None = None
