@@ -22,7 +22,7 @@ from sd_scripts.config import toml
 from sd_scripts.errors import UserError
 from sd_scripts.tools import TOOLS
 
-from . import dataset_page, live, presets, texts, theme, tool_page, train_page
+from . import dataset_page, live, presets, runs_page, texts, theme, tool_page, train_page
 from .delivery import Delivery
 from .runs.store import RunStore
 from .runs.supervisor import ENGINE, ROOT, Supervisor
@@ -53,6 +53,7 @@ class Options:
     headless: bool = False
     root_path: str | None = None
     runs: Path = ROOT / "outputs" / "runs"
+    resume_lost: bool = False
     settings: dict[str, Any] | None = None
 
     def check(self) -> None:
@@ -100,6 +101,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--root_path", metavar="PATH", help="path under which a proxy shows the page, such as /trainer")
     made.add_argument(
         "--runs", metavar="FOLDER", type=Path, help="where the folders of runs lie (default: outputs/runs)"
+    )
+    made.add_argument(
+        "--resume_lost", action="store_true", help="go on by itself with runs that a kill or a power loss has cut off"
     )
     return made
 
@@ -149,6 +153,9 @@ def build(train: train_page.TrainPage) -> gr.Blocks:
         with page.route("Dataset", "/dataset"):
             _top("dataset")
             dataset_page.build()
+        with page.route("Runs", "/runs"):
+            _top("runs")
+            runs_page.build()
         with page.route("Tools", "/tools"):
             _top("tools")
             for tool in TOOLS.values():
@@ -170,6 +177,7 @@ def serve(options: Options, engine: Sequence[str] = ENGINE) -> gr.Blocks:
     """Builds and launches the app; returns while it is being served."""
     store = RunStore(options.runs)
     supervisor = Supervisor(store, engine)
+    supervisor.serve(resume_lost=options.resume_lost)
     board = TensorBoard()
     atexit.register(board.stop)
     train = train_page.TrainPage(supervisor, PRESETS, opening(options), options.settings is not None)

@@ -15,6 +15,8 @@ from fastapi.responses import FileResponse, Response
 
 from sd_scripts.errors import UserError
 
+from . import runs_routes
+from .runs.machine import Machine
 from .runs.store import PICTURES, NoSuchRun, RunStore
 from .runs.supervisor import Supervisor
 from .tensorboard import PREFIX, TensorBoard
@@ -84,17 +86,21 @@ def router(store: RunStore, supervisor: Supervisor, board: TensorBoard) -> APIRo
     _reading(routes, store, board)
     _acting(routes, store, supervisor, board)
     _showing_board(routes, board)
+    runs_routes.add(routes, supervisor, _told, meant)
     return routes
 
 
 def _reading(routes: APIRouter, store: RunStore, board: TensorBoard) -> None:
+    machine = Machine()
+
     @routes.get("/runs")
     def runs() -> Answer:
         return Answer({"runs": store.overview(LISTED_RUNS), "tensorboard": board.running})
 
     @routes.get("/runs/{run_id}/state")
     def state(run_id: str, generation: int = -1, points: int = 0, samples: int = -1, log: int = -1) -> Answer:
-        return _told(lambda: changes(store, run_id, Known(generation, points, samples, log)))
+        known = Known(generation, points, samples, log)
+        return _told(lambda: {**changes(store, run_id, known), "machine": machine.load()})
 
     @routes.get("/runs/{run_id}/samples/{file}")
     def sample(run_id: str, file: str) -> Response:

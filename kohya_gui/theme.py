@@ -13,14 +13,14 @@ import gradio as gr
 from . import texts
 
 STATIC = Path(__file__).parent / "static"
-PAGES = {"": "Train", "dataset": "Dataset", "tools": "Tools"}
+PAGES = {"": "Train", "dataset": "Dataset", "runs": "Runs", "tools": "Tools"}
 """Path of a page -> its name."""
 
 EVERY_PAGE = ("texts.js", "page.js")
 FILES = {
-    "": ("chart.js", "live.js", "plan.css", "plan.js", "train.css", "train.js", "blocks.js"),
+    "": ("run.js", "chart.js", "live.css", "live.js", "plan.css", "plan.js", "train.css", "train.js", "blocks.js"),
     "dataset": ("dataset.css", "dataset.js"),
-    "runs": ("chart.js", "live.js", "runs.css", "runs.js"),
+    "runs": ("run.js", "chart.js", "live.css", "live.js", "compare.js", "runs.css", "runs.js"),
     "tools": ("tools.css", "tools.js"),
     "settings": ("settings.css", "settings.js"),
 }

@@ -115,6 +115,16 @@ class RunStore:
         self.folder(run_id)
         return self.index.entry(run_id)
 
+    def note(self, run_id: str, **noted: Any) -> None:
+        """Its owner's tags and notes."""
+        self.folder(run_id)
+        self.index.change(run_id, **noted)
+
+    def forget(self, run_id: str) -> None:
+        """A run whose folder is gone."""
+        with self._lock:
+            self._readers.pop(run_id, None)
+
     def settings(self, run_id: str) -> dict[str, Any]:
         """As they were given: not with the state that a later attempt went on from."""
         folder = self.folder(run_id)

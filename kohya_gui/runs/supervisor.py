@@ -92,9 +92,10 @@ class Supervisor:
     def _entries(self) -> dict[str, Entry]:
         return {run_id: row.entry for run_id, row in self.store.rows().items()}
 
-    def waiting(self) -> list[str]:
+    def waiting(self, rows: Mapping[str, Row] | None = None) -> list[str]:
         """The queue, first come first."""
-        return queue.waiting(self._entries())
+        entries = self._entries() if rows is None else {run_id: row.entry for run_id, row in rows.items()}
+        return queue.waiting(entries)
 
     def held(self, run_id: str, entry: Entry) -> str:
         """Why a queued run does not take its turn; empty where it does."""
