@@ -145,9 +145,7 @@ def _block_problems(config: TrainConfig) -> Iterator[Problem]:
 def _fused_problems(config: TrainConfig) -> Iterator[Problem]:
     key = "fused_backward_pass" if config.full.fused_backward_pass else "fused_optimizer_groups"
     if config.training.gradient_accumulation_steps > 1:
-        message = (
-            "It changes weights after every batch, so gradients can't be accumulated; set that to 1 or turn it off."
-        )
+        message = "It changes weights with every batch, so gradient_accumulation_steps must be 1; change one of them."
         yield Problem(key, message)
     if config.optimizer.finds_its_rate:
         kind = config.optimizer.optimizer_type

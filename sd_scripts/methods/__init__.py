@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 METHODS = {
     "lora": "adapter.AdapterMethod",
+    "dreambooth": "full.FullMethod",
+    "finetune": "full.FullMethod",
     "textual_inversion": "textual_inversion.TextualInversion",
 }
 """Name of a method -> the class that does it, imported only when it is asked for."""
@@ -19,6 +21,10 @@ METHODS = {
 
 def create(config: TrainConfig, family: ModelFamily, seed: int = 0) -> Method:
     """The method that the settings name, ready to train in the family's model. Raises UserError."""
-    module, name = METHODS[config.method].split(".")
-    kind: type[Method] = getattr(importlib.import_module(f".{module}", __package__), name)
-    return kind(config, family, seed)
+    return kind(config.method)(config, family, seed)
+
+
+def kind(name: str) -> type[Method]:
+    module, class_name = METHODS[name].split(".")
+    found: type[Method] = getattr(importlib.import_module(f".{module}", __package__), class_name)
+    return found

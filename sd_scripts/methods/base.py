@@ -14,6 +14,7 @@ from typing_extensions import Self
 from ..adapters.facts import TrainingFacts
 
 if TYPE_CHECKING:
+    from ..config.precision import PrecisionConfig
     from ..config.schema import Notice
     from ..config.train_config import TrainConfig
     from ..families.base import ModelFamily
@@ -34,13 +35,22 @@ class Method(ABC):
     """What is trained in a family's model, and how it is written.
 
     Raises UserError where nothing is left to train or a file does not fit. `facts` is for the file's metadata: whoever
-    builds the training fills it in.
+    builds the training fills it in. freezes_model: the model itself stays as it is. fused_parts: into how many parts
+    the optimizer is cut that act during the backward pass; 0 means one for each weight, None that it acts afterwards.
     """
+
+    freezes_model = True
+    fused_parts: int | None = None
 
     def __init__(self, config: TrainConfig, family: ModelFamily, seed: int = 0) -> None:
         self.config, self.family = config, family
         self.facts = TrainingFacts(seed=seed)
         self.notices: list[Notice] = []
+
+    @classmethod
+    def loading(cls, precision: PrecisionConfig) -> PrecisionConfig:
+        """In what precision the model is to be loaded."""
+        return precision
 
     @abstractmethod
     def trainable_groups(self) -> list[dict[str, Any]]:
@@ -76,6 +86,10 @@ class Method(ABC):
         """What `save` writes where it is told to save under this name."""
         return [path]
 
+    def saved_bytes(self) -> int:
+        """About how large the saved files are."""
+        return sum(tensor.numel() * tensor.element_size() for tensor in self.state_dict().values())
+
     def parameters(self) -> Iterator[nn.Parameter]:
         """Those that are still trained."""
         return (parameter for parameter in self.trained.parameters() if parameter.requires_grad)
@@ -100,6 +114,11 @@ class Method(ABC):
     def after_step(self) -> dict[str, Tensor]:
         """What follows a change of the weights; figures for the log, which stay on the device."""
         return {}
+
+
+def compute_dtype(config: TrainConfig) -> torch.dtype:
+    dtypes = {"no": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+    return dtypes[config.precision.mixed_precision]
 
 
 def weight_dtype(config: TrainConfig) -> torch.dtype:

@@ -22,9 +22,9 @@ from ..families import load_family
 from ..families.base import ModelFamily
 from ..methods.base import Method
 from ..objective import Objective
-from ..optim import optimizers, schedules
+from ..optim import fused, optimizers, schedules
 from ..plan import Plan
-from . import facts, latents, memory
+from . import facts, latents, memory, texts
 from .checkpoints import Checkpoints
 from .control import Control
 from .hub import Uploader
@@ -62,11 +62,12 @@ def build(parts: Parts) -> Trainer:
     log.state("loading", f"Loading {config.model.pretrained_model_name_or_path}")
     family = _family(parts)
     method = methods.create(config, family, parts.seed).to(parts.accelerator.device)
-    memory.set_up(config.precision, family)
+    memory.set_up(config.precision, family, method.freezes_model)
     log.notices(method.notices)
     optimizer = _optimizer(parts, method)
     schedule = schedules.create(optimizer.optimizer, config.optimizer, parts.plan.total_steps, parts.plan.warmup_steps)
     batches, held_out = _batches(parts, family)
+    _keep_texts(parts, family)
     memory.compile_unet(config.precision, family.unet)
     memory.allow_fp16_gradients(config.precision, parts.accelerator.scaler)
     method.facts = facts.of_training(config, parts.plan, optimizer.optimizer, parts.accelerator.num_processes)
@@ -111,7 +112,7 @@ def _family(parts: Parts) -> ModelFamily:
 
     config = parts.config
     disable_progress_bar()  # a bar for each small file only clutters the log
-    family = load_family(config.model, config.precision)
+    family = load_family(config.model, methods.kind(config.method).loading(config.precision))
     parts.log.notices(family.notices)
     family.vae_batch_size = config.dataset.vae_batch_size
     parts.control.check()
@@ -119,30 +120,50 @@ def _family(parts: Parts) -> ModelFamily:
 
 
 def _optimizer(parts: Parts, method: Method) -> Any:
-    made = optimizers.create(method.trainable_groups(), parts.config.optimizer)
+    config, groups = parts.config.optimizer, method.trainable_groups()
+    if method.fused_parts is None:
+        made: Any = optimizers.create(groups, config)
+    else:
+        made = fused.create(groups, config, method.fused_parts, config.max_grad_norm, _share(parts.accelerator))
     optimizer = parts.accelerator.prepare_optimizer(made, device_placement=False)
     optimizers.train_mode(made)
     return optimizer
+
+
+def _share(accelerator: Accelerator) -> fused.Share | None:
+    if accelerator.num_processes == 1:
+        return None
+    return lambda gradient: accelerator.reduce(gradient, reduction="mean")
 
 
 def _batches(parts: Parts, family: ModelFamily) -> tuple[Batches, Batches | None]:
     """Of training, and of validation where some images are held out."""
     config, plan, accelerator = parts.config, parts.plan, parts.accelerator
     world = World(accelerator.process_index, accelerator.num_processes, accelerator.wait_for_everyone)
-    kept = latents.filled(family, config.dataset, dataset.records_of(plan), _report_caching(parts), world)
+    if config.dataset.caches_latents:
+        parts.log.state("caching")
+    kept = latents.filled(family, config.dataset, dataset.records_of(plan), _reporting(parts, "latents"), world)
     if kept is not None:
         family.vae.to("cpu")  # from now on only samples need it
         memory.hand_back(config.precision)
     return dataset.build(config, plan, kept, world), dataset.build_validation(config, plan, kept, world)
 
 
-def _report_caching(parts: Parts) -> Callable[[int, int], None]:
-    if parts.config.dataset.caches_latents:
-        parts.log.state("caching")
+def _keep_texts(parts: Parts, family: ModelFamily) -> None:
+    config, accelerator = parts.config, parts.accelerator
+    if not config.captions.caches_texts:
+        return
+    parts.log.state("caching")
+    world = World(accelerator.process_index, accelerator.num_processes, accelerator.wait_for_everyone)
+    with accelerator.autocast():
+        texts.keep(family, config.captions, dataset.records_of(parts.plan), _reporting(parts, "captions"), world)
+    memory.hand_back(config.precision)
 
+
+def _reporting(parts: Parts, what: str) -> Callable[[int, int], None]:
     def report(done: int, total: int) -> None:
         parts.control.check()
-        parts.log.work("caching latents", done, total)
+        parts.log.work(f"caching {what}", done, total)
 
     return report
 
@@ -161,6 +182,7 @@ def _rules(parts: Parts, method: Method) -> Rules:
         total_steps=parts.plan.total_steps,
         accumulate=training.gradient_accumulation_steps,
         max_grad_norm=parts.config.optimizer.max_grad_norm,
+        in_backward=method.fused_parts is not None,
         stop_text_encoder_after=None if stop is None else steps_of(stop, parts.plan.total_steps),
     )
 

@@ -91,7 +91,7 @@ class Checkpoints:
         if self.resume_from is not None:
             self.state.load(self.resume_from, progress)
             self.log.say(f"Resumed from {self.resume_from} at step {progress.step}, epoch {progress.epoch_under_way}.")
-        self._check_room()
+        self._check_room(self.state.method.saved_bytes())
 
     def maybe(self, progress: Progress, epoch_ended: bool) -> None:
         """Saves what is due after this step."""
@@ -122,13 +122,14 @@ class Checkpoints:
             if self.writes:
                 self.log.state("saving", f"Saving {name}")
                 method = self.state.method
+                self._check_room(method.saved_bytes())
                 self._write(lambda: method.save(file, progress), method.files(file), progress, "model")
         if with_state and self.writes:
             folder = self.folder / f"{name}-state"
+            self._check_room(self.state.size())
             self._write(lambda: self.state.save(folder, progress), [folder], progress, "state")
 
     def _write(self, write: Callable[[], None], paths: list[Path], progress: Progress, what: str) -> None:
-        self._check_room()
         try:
             write()
         except OSError as error:
@@ -143,11 +144,10 @@ class Checkpoints:
         if self.uploader is not None and (what == "model" or self.saving.save_state_to_huggingface):
             self.uploader.upload(path)
 
-    def _check_room(self) -> None:
+    def _check_room(self, size: int) -> None:
         """Before the run and before each save, so that the last good file is never given up for half a new one."""
-        tensors = self.state.method.state_dict().values()
         if self.writes:
-            check_room(self.folder, sum(tensor.numel() * tensor.element_size() for tensor in tensors))
+            check_room(self.folder, size)
 
     def _remove_old_epochs(self, epoch: int, every: int) -> None:
         saving = self.saving
@@ -164,7 +164,10 @@ class Checkpoints:
     def _remove_file(self, name: Callable[[int], str], number: int | None) -> None:
         if number is not None and self.writes:
             for file in self.state.method.files(self.folder / (name(number) + self.saving.extension)):
-                file.unlink(missing_ok=True)
+                if file.is_dir():
+                    shutil.rmtree(file, ignore_errors=True)
+                else:
+                    file.unlink(missing_ok=True)
 
     def _remove_state(self, name: Callable[[int], str], number: int | None) -> None:
         if number is not None and self.writes and self.saving.save_state:

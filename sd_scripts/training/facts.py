@@ -35,7 +35,7 @@ def of_training(config: TrainConfig, plan: Plan, optimizer: Any, processes: int)
 
 def in_words(optimizer: Any, arguments: tuple[str, ...]) -> str:
     """`module.Class(k=v,...)`"""
-    kind = type(optimizer)
+    kind = getattr(optimizer, "kind", type(optimizer))
     return f"{kind.__module__}.{kind.__name__}({','.join(arguments)})"
 
 

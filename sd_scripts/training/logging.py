@@ -135,8 +135,9 @@ class Log:
         """Learning rates by the groups' names; of optimizers that find the rate themselves, the one they found."""
         rates = {}
         for number, group in enumerate(self._optimizer.param_groups):
-            if group.get("lr") is not None:
-                rates[str(group.get("name", number))] = float(group["lr"]) * float(group.get("d", 1.0))
+            rate = group.get("found_lr", group.get("lr"))
+            if rate is not None:
+                rates[str(group.get("name", number))] = float(rate) * float(group.get("d", 1.0))
         return rates
 
     def _landed(self, reported: Reported, values: list[float]) -> None:

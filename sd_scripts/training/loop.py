@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from .validation import Validation
 
 
+SHARED_AT_ONCE = 25_000_000
+"""How many numbers of gradients go between processes at a time."""
+
+
 @dataclass(frozen=True)
 class Rules:
     """How the weights are changed."""
@@ -35,6 +39,7 @@ class Rules:
     accumulate: int = 1  # batches for one step
     max_grad_norm: float = 0.0
     stop_text_encoder_after: int | None = None  # steps
+    in_backward: bool = False  # the optimizer changes weights as soon as their gradients are there
 
 
 @dataclass
@@ -56,9 +61,11 @@ class Trainer:
     control: Control
     offload: AbstractContextManager[Any]
     progress: Progress
+    _text_encoder_is_stopped: bool = False
 
     def run(self) -> None:
         self.checkpoints.resume(self.progress)
+        self._stop_text_encoder_if_due()
         self.sampler.before_training(self.progress)
         self.log.training(self.progress)
         self.method.train_mode()
@@ -113,9 +120,10 @@ class Trainer:
 
     def _change_weights(self) -> bool:
         """One step of the optimizer; whether an epoch ended with it."""
-        self._share_gradients()
-        if self.rules.max_grad_norm:
-            self.accelerator.clip_grad_norm_(self.method.parameters(), self.rules.max_grad_norm)
+        if not self.rules.in_backward:
+            self._share_gradients()
+            if self.rules.max_grad_norm:
+                self.accelerator.clip_grad_norm_(self.method.parameters(), self.rules.max_grad_norm)
         self.optimizer.step()
         if not self.optimizer.step_was_skipped:
             self.schedule.step()
@@ -125,19 +133,35 @@ class Trainer:
         self.log.step(self.progress, figures)
         if ended := self._ends_an_epoch():
             self.progress.epoch, self.progress.batches = self.progress.epoch + 1, 0
-        if self.progress.step == self.rules.stop_text_encoder_after:
-            self.method.stop_text_encoder()
+        self._stop_text_encoder_if_due()
         self.control.look(self.progress.step)
         return ended
+
+    def _stop_text_encoder_if_due(self) -> None:
+        stop = self.rules.stop_text_encoder_after
+        if stop is not None and self.progress.step >= stop and not self._text_encoder_is_stopped:
+            self.method.stop_text_encoder()
+            self._text_encoder_is_stopped = True
 
     def _share_gradients(self) -> None:
         """Every process goes on with the mean of all gradients, so that their weights stay equal."""
         if self.accelerator.num_processes == 1:
             return
-        parameters = list(self.method.parameters())
-        for parameter in parameters:
+        waiting: list[torch.nn.Parameter] = []
+        numbers = 0
+        for parameter in self.method.parameters():
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
+            if waiting and numbers + parameter.numel() > SHARED_AT_ONCE:
+                self._share(waiting)
+                waiting, numbers = [], 0
+            waiting.append(parameter)
+            numbers += parameter.numel()
+        self._share(waiting)
+
+    def _share(self, parameters: list[torch.nn.Parameter]) -> None:
+        if not parameters:
+            return
         flat = torch.cat([parameter.grad.flatten() for parameter in parameters])
         mean = self.accelerator.reduce(flat, reduction="mean")
         for parameter, part in zip(parameters, mean.split([p.numel() for p in parameters]), strict=True):

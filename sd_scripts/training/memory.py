@@ -37,9 +37,9 @@ def check(precision: PrecisionConfig, device: str) -> None:
         raise NotOnThisMachine(f"{key}: 8-bit weights are not known to {device}; turn it off.")
 
 
-def set_up(precision: PrecisionConfig, family: Any) -> None:
-    """After base weights are merged, so that only the sum is rounded to 8 bits."""
-    if precision.fp8_base or precision.fp8_base_unet:
+def set_up(precision: PrecisionConfig, family: Any, is_frozen: bool = True) -> None:
+    """After base weights are merged, so that only the sum is rounded to 8 bits. is_frozen: the model is not trained."""
+    if is_frozen and (precision.fp8_base or precision.fp8_base_unet):
         family.store_in_8_bits(text_encoder=precision.fp8_base)
     if precision.gradient_checkpointing:
         family.checkpoint_gradients()

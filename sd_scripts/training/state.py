@@ -68,6 +68,10 @@ class State:
                 torch.save(self.scaler.state_dict(), new / "scaler.pt")
             (new / TRAIN_STATE).write_text(json.dumps(self._place(progress), indent=2), encoding="utf-8")
 
+    def size(self) -> int:
+        """About how many bytes a saved state has now."""
+        return _bytes_in([self.method.state_dict(), self.optimizer.state_dict()])
+
     def _place(self, progress: Progress) -> dict[str, object]:
         return {
             "current_epoch": progress.epoch_under_way,
@@ -101,7 +105,7 @@ class State:
         except (OSError, SafetensorError, RuntimeError, KeyError, ValueError, UserError) as error:
             raise BadState(
                 f"resume: The weights in {folder} are not those of this training ({_first_line(error)}); "
-                "give the same network settings as when it was saved."
+                "give the same settings as when it was saved."
             ) from error
 
     def _load_part(self, part: Any, file: Path) -> None:
@@ -156,6 +160,13 @@ def read_place(folder: Path) -> Place:
         ) from error
 
 
+def _bytes_in(value: Any) -> int:
+    if isinstance(value, Tensor):
+        return value.numel() * value.element_size()
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    return sum(map(_bytes_in, inner))
+
+
 def _on_cpu(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
 
@@ -166,7 +177,8 @@ def _random_states() -> dict[str, Any]:
 
 
 def kind_of(optimizer: Any) -> str:
-    kind = type(getattr(optimizer, "optimizer", optimizer))
+    inner = getattr(optimizer, "optimizer", optimizer)
+    kind = getattr(inner, "kind", type(inner))
     return f"{kind.__module__}.{kind.__name__}"
 
 

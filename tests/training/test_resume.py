@@ -119,7 +119,7 @@ def test_a_state_of_another_network_is_refused(train: Any) -> None:
         f"resume: The weights in {state} are not those of this training"
     )
     sentence = train(resume=str(state), network_train_unet_only=True).sentence
-    assert sentence.startswith("resume: ") and sentence.endswith("give the same network settings as when it was saved.")
+    assert sentence.startswith("resume: ") and sentence.endswith("give the same settings as when it was saved.")
     assert train(resume=str(state), optimizer_type="SGD").sentence == (
         f"resume: {state} was saved with the optimizer torch.optim.adamw.AdamW, not torch.optim.sgd.SGD; choose that one again."
     )
