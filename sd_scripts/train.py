@@ -25,11 +25,16 @@ from .training import launch
 DONE, UNEXPECTED, REFUSED = 0, 1, 2
 
 
-def main(argv: Sequence[str] | None = None, fixed: Mapping[str, object] | None = None) -> int:
-    """`fixed`: settings that a script stands for, over everything that the command line says."""
+def main(
+    argv: Sequence[str] | None = None,
+    fixed: Mapping[str, object] | None = None,
+    usual: Mapping[str, object] | None = None,
+) -> int:
+    """`fixed`: settings that a script stands for, over everything that the command line says. `usual`: defaults of its
+    own, under all that."""
     argv = sys.argv[1:] if argv is None else argv
     try:
-        config = cli.parse(argv, fixed).named()
+        config = cli.parse(argv, fixed, usual).named()
         run = open_run(config)
     except UserError as error:
         with closing(_asked_for(argv, fixed)) as events:

@@ -26,6 +26,8 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
                 _add(section, parameter)
     for key in load.RATES_OF_TEXT_ENCODERS:
         made.add_argument(f"--{key}", metavar="FLOAT", help="one value of text_encoder_lr")
+    for key, sentence in load.WITHOUT_EFFECT.items():
+        made.add_argument(f"--{key}", nargs="?", const=True, metavar="true|false", help=sentence)
     return made
 
 
@@ -40,8 +42,11 @@ def _add(section: Any, parameter: Parameter) -> None:
         section.add_argument(*names, dest=parameter.key, metavar=parameter.kind.upper(), help=help_text)
 
 
-def read(argv: Sequence[str], fixed: Mapping[str, object] | None = None) -> dict[str, Any]:
-    """Flat settings: the TOML file's, over them the flags', over them what the script fixes.
+Given = Mapping[str, object]
+
+
+def read(argv: Sequence[str], fixed: Given | None = None, usual: Given | None = None) -> dict[str, Any]:
+    """Flat settings: what is usual for the script, over it the TOML file's, the flags', and what the script fixes.
 
     Raises ConfigError, BadToml.
     """
@@ -54,7 +59,7 @@ def read(argv: Sequence[str], fixed: Mapping[str, object] | None = None) -> dict
     flags = {
         key: value[0] if isinstance(value, list) and len(value) == 1 else value for key, value in flags.items()
     }  # one text is split
-    return {**(toml.read_flat(Path(file)) if file else {}), **flags, **(fixed or {})}
+    return {**(usual or {}), **(toml.read_flat(Path(file)) if file else {}), **flags, **(fixed or {})}
 
 
 def _unknown(word: str) -> Problem:
@@ -67,9 +72,9 @@ def _stray(word: str) -> Problem:
     return Problem("", f"{word!r} belongs to no flag; a value that starts with a dash is written --flag=value.")
 
 
-def parse(argv: Sequence[str], fixed: Mapping[str, object] | None = None) -> TrainConfig:
+def parse(argv: Sequence[str], fixed: Given | None = None, usual: Given | None = None) -> TrainConfig:
     """Checked settings of a command line; notices go to standard error. Raises ConfigError with every problem."""
-    flat = read(argv, fixed)
+    flat = read(argv, fixed, usual)
     loaded = load.from_flat(flat)
     for problem in loaded.problems:
         if not problem.stops:

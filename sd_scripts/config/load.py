@@ -38,6 +38,13 @@ RATES_OF_TEXT_ENCODERS = ("learning_rate_te1", "learning_rate_te2")
 """Keys of sd-scripts' SDXL trainer for what is one list here, text_encoder_lr."""
 
 
+WITHOUT_EFFECT = {
+    "use_safetensors": "Models are saved as safetensors unless save_model_as says otherwise, so it has no effect.",
+    "no_token_padding": "Captions are always padded, as sd-scripts does too, so it has no effect.",
+}
+"""Flags of sd-scripts that are understood and change nothing -> why."""
+
+
 def joined(flat: Mapping[str, object]) -> dict[str, object]:
     """The settings with those two rates as one list; where one is missing, the common rate stands for it."""
     given = [flat.get(key) for key in RATES_OF_TEXT_ENCODERS]
@@ -94,7 +101,9 @@ def _known(flat: Mapping[str, object], strict: bool) -> tuple[dict[str, object],
     problems: list[Problem] = []
     for given, value in joined(flat).items():
         key = names.get(given, given)
-        if key not in parameters():
+        if key in WITHOUT_EFFECT:
+            problems += [Notice(key, WITHOUT_EFFECT[key])] if value not in (False, "false", None, "") else []
+        elif key not in parameters():
             kind = Problem if strict else Notice
             problems.append(kind(given, f"There is no such setting.{did_you_mean(given, [*parameters(), *names])}"))
         elif key in known and known[key] != value:

@@ -1,0 +1,10 @@
+"""Trains a whole Stable Diffusion 1.x or 2.x model on captioned images: `python sd_scripts/fine_tune.py --flag ...`"""
+
+import sys
+from pathlib import Path
+
+sys.path[0] = str(Path(__file__).resolve().parents[1])
+from sd_scripts.train import main  # noqa: E402 - it is found only from the folder above
+
+if __name__ == "__main__":
+    sys.exit(main(fixed={"method": "finetune"}, usual={"learning_rate": 2e-6}))
