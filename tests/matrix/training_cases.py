@@ -36,4 +36,7 @@ METHODS = {
         {"network_module": "lycoris.kohya", "algo": "loha", "network_dim": 2},
         fixed_text={"network_train_unet_only": True},
     ),
+    "textual_inversion": Method(
+        {"method": "textual_inversion", "token_string": "zork", "init_word": "red", "caption_prefix": "zork,"}
+    ),
 }

@@ -99,10 +99,14 @@ def _change(folder: Path) -> None:
 
 def leave_behind(scene: Scene, observe: Callable[..., Any]) -> None:
     """What an earlier run left: its trained file, its state, and latents of pictures that have changed since."""
+    import torch
+
     from sd_scripts.training.progress import Progress
 
     left = scene.root.with_name(scene.root.name + "_left")
     left.mkdir()
+
+    torch.save({"emb_params": torch.linspace(-1, 1, 16)[None]}, left / "word.pt")
 
     def keep(seen: Any) -> None:
         method, state = seen.trainer.method, seen.trainer.checkpoints.state

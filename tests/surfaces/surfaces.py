@@ -217,6 +217,7 @@ def file(seen: Seen) -> Any:
     """The trained file's kind and numbers."""
     saved = seen.scene.root / f"trained{seen.config.saving.extension}"
     seen.trainer.method.save(saved, next(course())[0])
+    saved = seen.trainer.method.files(saved)[0]
     start = saved.read_bytes()[:4]
     return start == b"PK\x03\x04", {dtype for dtype in re.findall(rb'"dtype":"(\w+)"', saved.read_bytes())}
 

@@ -20,9 +20,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler.s
 
 ROWS = acting.rows()
 AWAITED = {
-    "block_lr", "ema", "ema_decay", "fused_backward_pass", "fused_optimizer_groups", "init_word", "method",
-    "num_vectors_per_token", "sdxl", "token_string", "train_text_encoder", "use_object_template", "use_style_template",
-    "weights", "xti",
+    "block_lr", "ema", "ema_decay", "fused_backward_pass", "fused_optimizer_groups", "method",
+    "sdxl", "train_text_encoder",
 }  # fmt: skip
 """Parameters whose work is being built."""
 Look = Callable[[Mapping[str, Any]], dict[str, str]]
