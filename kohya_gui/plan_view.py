@@ -25,7 +25,7 @@ MOST_KEPT = 4
 UNKNOWN_TIME = "unknown until the first steps"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Planned:
     """A plan that was shown, and the settings it was made of."""
 

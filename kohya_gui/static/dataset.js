@@ -22,6 +22,8 @@
   const put = (place, ...children) => place.replaceChildren(...children.filter(Boolean))
   const labelled = (words, field, kind = "") => make("label", { class: kind || null }, make("span", {}, words), field)
   const button = (words, onclick, more = {}, ...children) => make("button", { type: "button", onclick, ...more }, words, ...children)
+  const isNarrow = () => matchMedia("(max-width: 1000px)").matches
+  const part = (title, open, ...children) => make("details", { class: "card", open }, make("summary", {}, title), ...children)
 
   async function call(path, query, body) {
     const options = body === undefined ? {} : { method: "POST", headers: { "x-live": "1", "content-type": "application/json" }, body: JSON.stringify(body) }
@@ -110,14 +112,14 @@
         labelled(t("What to do"), this.kind), this.fields, labelled(t("With"), this.scope),
         make("div", { class: "buttons" }, make("button", { type: "submit", id: "ds-try" }, t("Preview")), this.applyButton))
       this.showFields()
-      return make("section", { class: "card", "aria-label": t("Edit many captions") }, make("h2", {}, t("Edit many captions")), form, this.edited)
+      return part(t("Edit many captions"), !isNarrow(), form, this.edited)
     }
 
     buildTags() {
       this.tagWords = make("input", { id: "ds-tag-words", type: "search", placeholder: t("filter"), "aria-label": t("Filter tags"), oninput: () => this.listTags() })
       this.tagList = make("ul", { class: "tags" })
       this.tagCount = make("p", { class: "count" })
-      return make("section", { class: "card", "aria-label": t("Tags") }, make("h2", {}, t("Tags")), this.tagWords, this.tagCount, this.tagList)
+      return part(t("Tags"), !isNarrow(), this.tagWords, this.tagCount, this.tagList)
     }
 
     showFields() {
@@ -332,5 +334,5 @@
     window.dataset = new Dataset(place)
   })
   waiting.observe(document.documentElement, { childList: true, subtree: true })
-  window.datasetTools = { make, put, labelled, button, call, address, number }
+  window.datasetTools = { make, part, put, labelled, button, call, address, number }
 })()

@@ -8,18 +8,20 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
-from torch import Tensor
 
 from .buckets import Size
 from .headers import BadImage
 from .records import ImageRecord
 from .resize import resized
 from .texts import face_place
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Pixels = NDArray[np.uint8]
 SHARE_OF_COLOR_AUG = 0.33
@@ -162,9 +164,13 @@ def _turned_hue(pixels: Pixels, shift: float) -> Pixels:
 
 def to_tensor(pixels: Pixels) -> Tensor:
     """HWC 0..255 -> CHW -1..1."""
+    import torch  # here, because plans show pictures without it
+
     return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1))).float() / 127.5 - 1.0
 
 
 def mask_tensor(mask: NDArray[np.uint8]) -> Tensor:
     """HW 0..255 -> 1HW 0..1."""
+    import torch
+
     return torch.from_numpy(mask.copy()).float()[None] / 255.0

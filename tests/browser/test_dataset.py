@@ -95,6 +95,9 @@ def test_only_what_is_found_or_selected_is_edited(
     app.start()
     page.goto(f"{app.url}dataset?folder={folder}")
     see(page, "#dataset .count", "1 to 60 of 70")
+    shoot(page, "11-dataset-phone")
+    page.get_by_text("Edit many captions").click()
+    page.locator("#dataset summary", has_text="Tags").click()
     page.locator("#dataset .tags button", has_text="red hat").click()
     see(page, "#dataset .count", "1 to 34 of 34 (70 in the folder)")
     page.select_option("#ds-kind", "add_tags")
@@ -118,7 +121,8 @@ def test_only_what_is_found_or_selected_is_edited(
     page.click("#ds-apply")
     see(page, "#dataset .edited", "1 captions were changed")
     assert text(folder, "69") == "at last"
-    shoot(page, "11-dataset-phone", full_page=True)
+    page.locator("#ds-apply").scroll_into_view_if_needed()
+    shoot(page, "12-dataset-phone-edit")
 
 
 def test_text_that_can_t_be_saved_stays_in_its_field(app: Any, browser_page: Any, folder: Path) -> None:
