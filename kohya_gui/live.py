@@ -83,14 +83,14 @@ def _told(action: Callable[[], Any]) -> Answer:
 
 def router(store: RunStore, supervisor: Supervisor, board: TensorBoard) -> APIRouter:
     routes = APIRouter(prefix="/live", dependencies=[Depends(signed_in)], include_in_schema=False)
-    _reading(routes, store, board)
+    _reading(routes, store, supervisor, board)
     _acting(routes, store, supervisor, board)
     _showing_board(routes, board)
     runs_routes.add(routes, supervisor, _told, meant)
     return routes
 
 
-def _reading(routes: APIRouter, store: RunStore, board: TensorBoard) -> None:
+def _reading(routes: APIRouter, store: RunStore, supervisor: Supervisor, board: TensorBoard) -> None:
     machine = Machine()
 
     @routes.get("/runs")
@@ -100,7 +100,7 @@ def _reading(routes: APIRouter, store: RunStore, board: TensorBoard) -> None:
     @routes.get("/runs/{run_id}/state")
     def state(run_id: str, generation: int = -1, points: int = 0, samples: int = -1, log: int = -1) -> Answer:
         known = Known(generation, points, samples, log)
-        return _told(lambda: {**changes(store, run_id, known), "machine": machine.load()})
+        return _told(lambda: {**changes(store, run_id, known), **supervisor.words(run_id), "machine": machine.load()})
 
     @routes.get("/runs/{run_id}/samples/{file}")
     def sample(run_id: str, file: str) -> Response:

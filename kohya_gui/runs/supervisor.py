@@ -125,6 +125,13 @@ class Supervisor:
         )
         return f"Queued: {others}."
 
+    def words(self, run_id: str) -> dict[str, str]:
+        """What there is to say of a run that waits."""
+        entry = self.store.entry(run_id)
+        if entry.status != "queued":
+            return {}
+        return {"queue": self.words_of(run_id), "held": self.held(run_id, entry)}
+
     def move(self, run_id: str, move: Move) -> None:
         """Raises NotWaiting."""
         entries = self._entries()

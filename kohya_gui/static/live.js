@@ -1,43 +1,9 @@
 // The live view of a run: asks the app's plain routes every second or so and shows what the run's folder says.
 (() => {
+  const { make, put, button, number, duration, pace, bytes, short, call, post, of, address, kind, words, picture, whenThere, smoothing } = window.runs
+  const t = window.t
   const QUICK = 1000, SLOW = 4000
-  const STATE_KINDS = { done: "good", stopped: "quiet", failed: "bad", lost: "bad" }
-  // Only the path: behind a proxy the app may not know under which scheme and name it is seen.
-  const root = () => new URL(window.gradio_config?.root || "/", location.href).pathname.replace(/\/$/, "")
-  const address = (path) => `${root()}/live/${path}`
-
-  function make(tag, attributes = {}, ...children) {
-    const made = document.createElement(tag)
-    for (const [name, value] of Object.entries(attributes)) {
-      if (name.startsWith("on")) made.addEventListener(name.slice(2), value)
-      else if (name === "class") made.className = value
-      else if (value === true) made.setAttribute(name, "")
-      else if (value !== false && value !== null && value !== undefined) made.setAttribute(name, value)
-    }
-    made.append(...children.filter((child) => child !== null && child !== undefined))
-    return made
-  }
-  const put = (place, ...children) => place.replaceChildren(...children.filter(Boolean))
-  const number = (value) => value.toLocaleString("en")
-
-  function duration(seconds) {
-    const s = Math.round(seconds), parts = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]]
-    const first = parts.findIndex(([size]) => s >= size)
-    if (first < 0) return "0 s"
-    const [size, unit] = parts[first], [next, small] = parts[first + 1] || []
-    const rest = next ? Math.floor((s % size) / next) : 0
-    return `${Math.floor(s / size)} ${unit}` + (rest ? ` ${rest} ${small}` : "")
-  }
-  const pace = (rate) => rate >= 1 ? `${rate.toFixed(rate < 10 ? 2 : 1)} steps/s` : `${(1 / rate).toFixed(1)} s/step`
-
-  async function call(path, options) {
-    const answer = await fetch(address(path), options)
-    if (answer.status === 401) throw new Error("You are signed out; load the page again.")
-    const content = await answer.json()
-    if (!answer.ok) throw new Error(content.error || content.detail || `The app answered ${answer.status}.`)
-    return content
-  }
-  const post = (path) => call(path, { method: "POST", headers: { "x-live": "1" } })
+  const ENDED = ["done", "stopped", "failed", "lost", "cancelled", "paused"]
 
   class Live {
     constructor(place) {
@@ -51,49 +17,77 @@
     forget() { this.known = { generation: -1, points: 0, samples: -1, log: -1 }; this.points = []; this.shown = {} }
 
     build() {
-      this.choice = make("select", { id: "live-run", "aria-label": "Run", onchange: () => this.show(this.choice.value) })
+      this.choice = make("select", { id: "live-run", "aria-label": t("Run"), onchange: () => this.show(this.choice.value) })
       this.badge = make("span", { id: "live-state", role: "status" })
       this.detail = make("span", { class: "detail" })
-      this.bar = make("progress", { max: 1, value: 0, "aria-label": "Progress" })
+      this.bar = make("progress", { max: 1, value: 0, "aria-label": t("Progress") })
       this.facts = make("dl", { class: "facts" })
+      this.machine = make("p", { class: "machine" })
       this.failure = make("div", { id: "live-failure", role: "alert" })
-      this.buttons = make("div", { class: "buttons" }, ...[
-        ["stop", "Stop and save", "Ends after this step and keeps what was learned"], ["stop_now", "Stop now", "Ends at once, without saving"],
-        ["save", "Save now", "Saves and goes on"], ["sample", "Sample now", "Draws the prompts and goes on"],
-      ].map(([what, words, title]) => make("button", { type: "button", id: `live-${what}`, title, onclick: () => this.ask(what) }, words)))
       this.said = make("p", { class: "said", role: "status" })
       this.notices = make("ul", { class: "notices" })
-      const canvas = make("canvas", { role: "img", "aria-label": "Loss over the steps" }), tip = make("span", { class: "tip", hidden: true })
-      this.chart = new window.LossChart(canvas, tip)
-      this.tabs = make("div", { class: "tabs", role: "group", "aria-label": "Curve" }, ...[["loss", "Loss"], ["rates", "Learning rate"]].map(([mode, words]) =>
-        make("button", { type: "button", "data-mode": mode, "aria-pressed": String(mode === "loss"), onclick: () => this.curve(mode) }, words)))
-      this.curvePart = make("section", { id: "live-curve", hidden: true }, this.tabs, make("div", { class: "canvas" }, canvas, tip))
+      this.history = make("ul", { class: "notices history" })
       this.samples = make("section", { id: "live-samples", hidden: true })
       this.saved = make("section", { id: "live-saved", hidden: true })
       this.log = make("pre", { id: "live-log", tabindex: "0" })
-      this.logPart = make("details", { class: "log" }, make("summary", {}, "Log"), this.log)
+      this.logPart = make("details", { class: "log" }, make("summary", {}, t("Log")), this.log)
       this.board = make("div", { class: "board" })
+      this.buildButtons()
+      this.buildChange()
+      this.buildCurve()
       this.body = make("div", { hidden: true },
-        make("div", { class: "state-line" }, this.badge, this.detail), this.bar, this.facts, this.buttons, this.said, this.failure, this.notices,
-        this.curvePart, this.samples, this.saved, this.logPart)
-      this.nothing = make("p", { class: "nothing" }, "No run yet. Press Start, and it is shown here: progress, loss, samples and log.")
-      this.head = make("div", { class: "run-head" }, make("h2", {}, "Run"), this.choice)
+        make("div", { class: "state-line" }, this.badge, this.detail), this.bar, this.facts, this.machine, this.buttons, this.changing, this.said, this.failure,
+        this.notices, this.history, this.curvePart, this.samples, this.saved, this.logPart)
+      this.nothing = make("p", { class: "nothing" }, t("No run yet. Press Start, and it is shown here: progress, loss, samples and log."))
+      this.title = make("h2", {}, t("Run"))
+      this.head = make("div", { class: "run-head" }, this.title, this.choice)
       put(this.place, this.head, this.nothing, this.body, this.board)
     }
 
-    show(run) { this.follow = run; this.run = run; this.forget(); this.tick() }
+    buildButtons() {
+      const ask = (what, words, title) => button(words, () => this.ask(what), { id: `live-${what}`, title })
+      this.going = [
+        ask("stop", t("Stop and save"), t("Ends after this step and keeps what was learned")), ask("stop_now", t("Stop now"), t("Ends at once, without saving")),
+        button(t("Pause"), () => this.act("pause"), { id: "live-pause", title: t("Saves where it stands and frees the memory, to be resumed exactly") }),
+        ask("save", t("Save now"), t("Saves and goes on")), ask("sample", t("Sample now"), t("Draws the prompts and goes on")),
+        button(t("Change …"), () => this.openChange(), { id: "live-change", "aria-expanded": "false", title: t("Another learning rate or another end") }),
+      ]
+      this.resume = button(t("Resume"), () => this.act("resume"), { id: "live-resume", hidden: true })
+      this.cancel = button(t("Take out of the queue"), () => this.act("cancel"), { id: "live-cancel", hidden: true })
+      this.buttons = make("div", { class: "buttons" }, ...this.going, this.resume, this.cancel)
+    }
+
+    buildChange() {
+      this.factor = make("input", { id: "live-factor", inputmode: "decimal", size: 6, autocomplete: "off" })
+      this.end = make("input", { id: "live-end", inputmode: "numeric", size: 8, autocomplete: "off" })
+      this.changing = make("form", { class: "changing", hidden: true, onsubmit: (event) => { event.preventDefault(); this.change() } },
+        make("label", {}, t("Learning rates ×"), this.factor), make("label", {}, t("End at step"), this.end), make("button", { type: "submit" }, t("Change it")),
+        make("p", {}, t("From the next step on. The factor is of the rates in the settings; the schedule is stretched to a new end.")))
+    }
+
+    buildCurve() {
+      const canvas = make("canvas", { role: "img", "aria-label": t("Loss over the steps") }), tip = make("span", { class: "tip", hidden: true })
+      this.chart = new window.runs.RunChart(canvas, tip)
+      const smooth = smoothing((much) => { this.chart.much = much; this.chart.renew() })
+      const tab = ([mode, said]) => button(said, () => this.curve(mode), { "data-mode": mode, "aria-pressed": String(mode === "loss") })
+      this.tabs = make("div", { class: "tabs", role: "group", "aria-label": t("Curve") }, ...[["loss", t("Loss")], ["rates", t("Learning rate")]].map(tab))
+      this.smooth = smooth
+      this.curvePart = make("section", { id: "live-curve", hidden: true }, make("div", { class: "curve-head" }, this.tabs, smooth), make("div", { class: "canvas" }, canvas, tip))
+    }
+
+    show(run) { this.run = run; this.listed = 0; this.forget(); this.closeChange(); this.tick() }
 
     async tick() {
       clearTimeout(this.timer)
       const turn = this.turn = (this.turn || 0) + 1
       let wait = SLOW
       try {
-        if (!this.listed || Date.now() - this.listed > SLOW || !this.run || this.follow) await this.list()
+        if (!this.listed || Date.now() - this.listed > SLOW || !this.run) await this.list()
         if (this.run) wait = await this.refresh() ? QUICK : SLOW
         this.place.classList.remove("cut-off")
       } catch (error) {
         this.place.classList.add("cut-off")
-        this.said.textContent = error instanceof TypeError ? "The app does not answer; training is not affected. Trying again …" : error.message
+        this.said.textContent = error instanceof TypeError ? t("The app does not answer; training is not affected. Trying again …") : error.message
         this.broken = true
         if (this.run && !(error instanceof TypeError)) { this.run = null; this.forget() }
       }
@@ -103,14 +97,13 @@
     async list() {
       const { runs, tensorboard } = await call("runs")
       this.listed = Date.now()
-      if (this.follow && runs.some((run) => run.id === this.follow)) this.follow = null
       if (!this.run && runs.length) this.run = runs[0].id
       this.head.classList.toggle("empty", !runs.length)
       this.nothing.hidden = Boolean(runs.length)
       this.body.hidden = !this.run
-      const wanted = runs.map((run) => `${run.id}|${run.words}`).join()
+      const wanted = runs.map((run) => `${run.id}|${run.state}`).join()
       if (wanted !== this.shown.runs) {
-        put(this.choice, ...runs.map((run) => make("option", { value: run.id }, `${run.id} · ${run.words}`)))
+        put(this.choice, ...runs.map((run) => make("option", { value: run.id }, `${run.id} · ${words(run.state)}`)))
         this.shown.runs = wanted
       }
       this.choice.value = this.run || ""
@@ -119,48 +112,73 @@
 
     async refresh() {
       const run = this.run
-      const state = await call(`runs/${encodeURIComponent(run)}/state?${new URLSearchParams(this.known)}`)
+      const state = await call(`${of(run)}/state?${new URLSearchParams(this.known)}`)
       if (run !== this.run) return true
       if (this.broken) { this.said.textContent = ""; this.broken = false }
       this.body.hidden = false
       this.showState(state)
       this.showCurve(state)
       if (state.samples) this.showSamples(state.samples)
-      if (state.log) this.showLog(state.log, state)
-      return state.alive
+      if (state.log) this.showLog(state.log)
+      return state.alive || state.state === "queued"
     }
 
     showState(state) {
       this.state = state
-      put(this.badge, state.words)
-      this.badge.className = STATE_KINDS[state.state] || "going"
+      put(this.badge, words(state.state))
+      this.badge.className = kind(state.state)
       this.place.dataset.state = state.state
+      this.title.title = state.name
       const entry = [...this.choice.options].find((option) => option.value === state.id)
-      if (entry) entry.textContent = `${state.id} · ${state.words}`
-      const doing = state.progress ? `${state.progress.what}: ${number(state.progress.done)} of ${number(state.progress.total)}` : state.message
-      this.detail.textContent = doing || ""
+      if (entry) entry.textContent = `${state.id} · ${words(state.state)}`
+      const doing = state.progress ? t("{what}: {done} of {total}", { what: state.progress.what, done: number(state.progress.done), total: number(state.progress.total) }) : state.message
+      this.detail.textContent = state.held || state.queue || doing || ""
       this.showProgress(state)
-      const over = state.state in STATE_KINDS
-      const facts = [
-        ["step", state.total ? `${number(state.step)} of ${number(state.total)}` : number(state.step)],
-        state.epoch && ["epoch", state.plan.epochs ? `${state.epoch} of ${state.plan.epochs}` : state.epoch],
-        state.loss !== null && ["loss", state.loss.toFixed(4)],
-        state.rate && ["pace", pace(state.rate)],
-        state.left !== null && state.left !== undefined && ["left", duration(state.left)],
-        state.elapsed !== null && [over ? "took" : "running", duration(state.elapsed)],
-      ].filter(Boolean)
-      put(this.facts, ...facts.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, String(value)))))
-      for (const button of this.buttons.children) {
-        const what = button.id.slice(5)
-        button.disabled = !state.alive || state.asked.includes(what)
-        button.classList.toggle("asked", state.asked.includes(what))
-      }
-      this.buttons.hidden = !state.alive || over
+      this.showFacts(state)
+      this.showMachine(state)
+      this.showButtons(state)
       this.showFailure(state)
       put(this.notices, ...state.notices.map(({ message }) => make("li", {}, message)))
+      put(this.history, ...state.history.map((change) => make("li", {}, told(change))))
       this.saved.hidden = !state.saved.length
-      put(this.saved, make("h3", {}, "Saved"), make("ul", {}, ...[...state.saved].reverse().slice(0, 6).map(({ file, step }) =>
-        make("li", {}, make("code", { title: file }, String(file).split(/[\\/]/).pop()), ` at step ${number(step ?? 0)}`))))
+      put(this.saved, make("h3", {}, t("Saved")), make("ul", {}, ...[...state.saved].reverse().slice(0, 6).map(({ file, step }) =>
+        make("li", {}, make("code", { title: file }, String(file).split(/[\\/]/).pop()), ` ${t("at step {step}", { step: number(step ?? 0) })}`))))
+    }
+
+    showFacts(state) {
+      const of = (done, total) => total ? t("{done} of {total}", { done: number(done), total: number(total) }) : number(done)
+      const facts = [
+        [t("step"), of(state.step, state.total)],
+        state.epoch && [t("epoch"), of(state.epoch, state.plan.epochs)],
+        state.loss !== null && [t("loss"), state.loss.toFixed(4)],
+        state.rate && [t("pace"), pace(state.rate)],
+        state.left !== null && state.left !== undefined && [t("left"), duration(state.left)],
+        state.elapsed !== null && [ENDED.includes(state.state) ? t("took") : t("running"), duration(state.elapsed)],
+      ].filter(Boolean)
+      put(this.facts, ...facts.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, String(value)))))
+    }
+
+    showMachine({ alive, machine }) {
+      this.machine.hidden = !alive || !machine
+      if (this.machine.hidden) return
+      const memory = ({ used, total }) => t("{used} of {total}", { used: bytes(used), total: bytes(total) })
+      const gpus = machine.gpus.map((gpu) => [gpu.name, gpu.load !== null && `${gpu.load} %`, gpu.memory && memory(gpu.memory), gpu.degrees !== null && `${gpu.degrees} °C`].filter(Boolean).join(" "))
+      this.machine.textContent = [t("Processor {load} %", { load: Math.round(machine.cpu) }), `${t("memory")} ${memory(machine.memory)}`, ...gpus].join(" · ")
+    }
+
+    showButtons(state) {
+      const over = ENDED.includes(state.state), going = state.alive && !over
+      for (const each of this.going) {
+        const what = each.id.slice(5), asked = state.asked.includes(what)
+        each.hidden = !going
+        each.disabled = asked || (state.asked.includes("stop") && what === "pause")
+        each.classList.toggle("asked", asked)
+      }
+      if (!going) this.closeChange()
+      this.resume.hidden = !over || state.state_step === null || state.state_step === undefined
+      if (!this.resume.hidden) this.resume.textContent = t("Resume from step {step}", { step: number(state.state_step) })
+      this.cancel.hidden = state.state !== "queued"
+      this.buttons.hidden = [...this.buttons.children].every((each) => each.hidden)
     }
 
     showProgress({ state, alive, progress, step, total }) {
@@ -175,15 +193,16 @@
       const wanted = JSON.stringify(failure)
       if (wanted === this.shown.failure) return
       this.shown.failure = wanted
-      put(this.failure, ...(failure ? [make("p", {}, failure.sentence || "The run failed; the log says more."),
+      put(this.failure, ...(failure ? [make("p", {}, failure.sentence || t("The run failed; the log says more.")),
         failure.problems.length > 1 && make("ul", {}, ...failure.problems.map(({ key, message }) => make("li", {}, `${key ? key + ": " : ""}${message}`)))] : []))
       if (failure) this.logPart.open = true
     }
 
     curve(mode) {
       this.chart.mode = mode
-      for (const button of this.tabs.children) button.setAttribute("aria-pressed", String(button.dataset.mode === mode))
-      this.chart.draw()
+      this.smooth.hidden = mode !== "loss"
+      for (const each of this.tabs.children) each.setAttribute("aria-pressed", String(each.dataset.mode === mode))
+      this.chart.renew()
     }
 
     showCurve({ curve, total }) {
@@ -193,7 +212,7 @@
       this.known.generation = curve.generation
       this.known.points = this.points.length
       this.curvePart.hidden = !this.points.length
-      if (before !== this.points.at(-1)) this.chart.set(this.points, curve.rates, total)
+      if (before !== this.points.at(-1)) this.chart.show(this.points, curve.rates, total)
     }
 
     showSamples(samples) {
@@ -204,52 +223,58 @@
       const rows = [...new Set(samples.map(({ index }) => index))].sort((a, b) => a - b)
       const at = new Map(samples.map((sample) => [`${sample.index}/${sample.step}`, sample]))
       const prompt = (index) => samples.findLast((sample) => sample.index === index).prompt || ""
-      const table = make("table", {},
-        make("thead", {}, make("tr", {}, ...steps.map((step) => make("th", { scope: "col" }, step ? `step ${number(step)}` : "before")))),
-        ...rows.flatMap((index) => [
-          make("tr", { class: "prompt" }, make("td", { colspan: steps.length }, make("span", { title: prompt(index) }, prompt(index)))),
-          make("tr", {}, ...steps.map((step) => make("td", {}, at.has(`${index}/${step}`) ? this.picture(at.get(`${index}/${step}`)) : ""))),
-        ]))
-      const scroll = make("div", { class: "grid", tabindex: "0" }, table)
-      put(this.samples, make("h3", {}, "Samples"), scroll)
+      const shown = { steps, rows, prompt, picture: (index, step) => at.has(`${index}/${step}`) ? picture(this.run, at.get(`${index}/${step}`)) : "" }
+      const tab = (mode, said) => button(said, () => { this.byStep = mode === "step"; this.showSamples(samples) }, { "aria-pressed": String(Boolean(this.byStep) === (mode === "step")) })
+      const tabs = make("div", { class: "tabs", role: "group", "aria-label": t("Samples") }, tab("all", t("All")), tab("step", t("Step by step")))
+      const head = make("div", { class: "curve-head" }, make("h3", {}, t("Samples")), steps.length > 1 && tabs)
+      put(this.samples, head, ...(this.byStep ? this.oneStep(shown) : this.everyStep(shown)))
+      const scroll = this.samples.querySelector(".grid")
       scroll.scrollLeft = scroll.scrollWidth
     }
 
-    picture(sample) {
-      const file = sample.file.split("/").pop()
-      const source = `${address(`runs/${encodeURIComponent(this.run)}/samples/${encodeURIComponent(file)}`)}`
-      const words = `${sample.prompt || ""} · step ${number(sample.step)}` + (sample.seed !== null && sample.seed !== undefined ? ` · seed ${sample.seed}` : "")
-      const image = make("img", { src: source, alt: words, loading: "lazy", onload: () => image.classList.toggle("small", image.naturalWidth < 200) })
-      return make("button", { type: "button", class: "picture", title: words, onclick: () => this.enlarge(source, words) }, image)
+    everyStep({ steps, rows, prompt, picture }) {
+      return [make("div", { class: "grid", tabindex: "0" }, make("table", {},
+        make("thead", {}, make("tr", {}, ...steps.map((step) => make("th", { scope: "col" }, step ? t("step {step}", { step: number(step) }) : t("before"))))),
+        ...rows.flatMap((index) => [
+          make("tr", { class: "prompt" }, make("td", { colspan: steps.length }, make("span", { title: prompt(index) }, prompt(index)))),
+          make("tr", {}, ...steps.map((step) => make("td", {}, picture(index, step)))),
+        ])))]
     }
 
-    enlarge(source, words) {
-      const image = make("img", { src: source, alt: words, onload: () => image.classList.toggle("small", image.naturalWidth < 400) })
-      const dialog = make("dialog", { id: "live-picture", onclick: () => dialog.close(), onclose: () => dialog.remove() }, image, make("p", {}, words))
-      document.body.append(dialog)
-      dialog.showModal()
+    // A slider over the steps: one learns more from pictures that change in place.
+    oneStep({ steps, rows, prompt, picture }) {
+      const words = make("output", {}), grid = make("div", { class: "grid one-step" })
+      const last = steps.length - 1
+      const place = () => {
+        const step = steps[this.stepAt ?? last] ?? steps[last]
+        words.textContent = step ? t("step {step}", { step: number(step) }) : t("before")
+        put(grid, ...rows.map((index) => make("figure", {}, picture(index, step), make("figcaption", { title: prompt(index) }, prompt(index)))))
+      }
+      const slider = make("input", { type: "range", min: 0, max: last, value: this.stepAt ?? last, "aria-label": t("Step"), oninput: () => { this.stepAt = +slider.value === last ? null : +slider.value; place() } })
+      place()
+      return [make("div", { class: "step-slider" }, slider, words), grid]
     }
 
     showLog({ text, size }) {
       this.known.log = size
       const atEnd = this.log.scrollHeight - this.log.scrollTop - this.log.clientHeight < 40
-      this.log.textContent = text || "Nothing was printed yet."
+      this.log.textContent = text || t("Nothing was printed yet.")
       if (atEnd) this.log.scrollTop = this.log.scrollHeight
     }
 
     showBoard(running) {
       if (running === this.shown.board) return
       this.shown.board = running
-      const button = (id, words, action) => make("button", { type: "button", id: `board-${id}`, onclick: action }, words)
+      const act = (id, said, action) => button(said, action, { id: `board-${id}` })
       put(this.board, make("span", {}, "TensorBoard"), ...(running ? [
-        make("a", { id: "board-open", href: address("tensorboard/ui/"), target: "_blank", rel: "noopener" }, "Open"),
-        button("stop", "Stop", () => this.steer("stop"))] : [button("start", "Start", () => this.steer("start"))]))
+        make("a", { id: "board-open", href: address("tensorboard/ui/"), target: "_blank", rel: "noopener" }, t("Open")),
+        act("stop", t("Stop"), () => this.steer("stop"))] : [act("start", t("Start"), () => this.steer("start"))]))
     }
 
     async steer(what) {
-      const button = this.board.querySelector("button")
-      button.disabled = true
-      button.textContent = what === "start" ? "Starting …" : "Stopping …"
+      const pressed = this.board.querySelector("button")
+      pressed.disabled = true
+      pressed.textContent = what === "start" ? t("Starting …") : t("Stopping …")
       let said = ""
       try { await post(`tensorboard/${what}?run_id=${encodeURIComponent(this.run || "")}`) } catch (error) { said = error.message }
       this.shown.board = undefined
@@ -257,17 +282,44 @@
       if (said) this.board.append(make("p", { class: "said" }, said))
     }
 
-    async ask(what) {
-      try { this.said.textContent = ""; await post(`runs/${encodeURIComponent(this.run)}/ask/${what}`) } catch (error) { this.said.textContent = error.message }
+    // What a button asks for; what can't be done is said beneath.
+    async do(path, body) {
+      let done = true
+      try { this.said.textContent = ""; await post(`${of(this.run)}/${path}`, body) } catch (error) { this.said.textContent = error.message; done = false }
       this.tick()
+      document.dispatchEvent(new Event("runs-changed"))
+      return done
+    }
+    ask(what) { return this.do(`ask/${what}`) }
+    act(what) { return this.do(`do/${what}`) }
+
+    openChange() {
+      if (!this.changing.hidden) return this.closeChange()
+      this.factor.value = short(this.state.rate_factor)
+      this.end.value = this.state.total ?? ""
+      this.changing.hidden = false
+      document.getElementById("live-change").setAttribute("aria-expanded", "true")
+      this.factor.focus()
+    }
+
+    closeChange() {
+      this.changing.hidden = true
+      this.going.at(-1).setAttribute("aria-expanded", "false")
+    }
+
+    async change() {
+      const asked = {}, factor = this.factor.value.trim().replace(",", "."), end = this.end.value.trim()
+      if (factor && factor !== short(this.state.rate_factor)) asked.rate_factor = Number.isFinite(+factor) ? +factor : factor
+      if (end && +end !== this.state.total) asked.total_steps = Number.isFinite(+end) ? +end : end
+      if (!Object.keys(asked).length) return this.closeChange()
+      if (await this.do("change", asked)) this.closeChange()
     }
   }
 
-  const waiting = new MutationObserver(() => {
-    const place = document.getElementById("live")
-    if (!place || place.childElementCount) return
-    waiting.disconnect()
-    window.live = new Live(place)
-  })
-  waiting.observe(document.documentElement, { childList: true, subtree: true })
+  function told({ step, rate_factor, total_steps }) {
+    const parts = [rate_factor !== undefined && t("learning rates × {factor}", { factor: short(rate_factor) }), total_steps !== undefined && t("end at step {step}", { step: number(total_steps) })]
+    return `${t("Changed at step {step}", { step: number(step) })}: ${parts.filter(Boolean).join(", ")}`
+  }
+
+  whenThere("live", (place) => { window.live = new Live(place) })
 })()
