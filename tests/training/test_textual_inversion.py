@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -81,7 +83,6 @@ def test_captions_without_the_word_stop_it_before_anything_is_loaded(train: Any)
 def test_scripts_of_known_names_stand_for_it(script: str, fixed: dict[str, Any]) -> None:
     import subprocess
     import sys
-    from pathlib import Path
 
     import tomlkit
 
@@ -92,3 +93,25 @@ def test_scripts_of_known_names_stand_for_it(script: str, fixed: dict[str, Any])
     )  # fmt: skip
     flat = {key: value for section in tomlkit.parse(done.stdout).unwrap().values() for key, value in section.items()}
     assert fixed.items() <= flat.items()
+
+
+FILES = sorted((Path(__file__).parents[2] / "presets" / "textual_inversion").glob("*.json"))
+SMALL = {
+    "mixed_precision", "resolution", "max_train_steps", "save_every_n_steps", "max_data_loader_n_workers", "sdxl",
+    "persistent_data_loader_workers", "pretrained_model_name_or_path", "train_data_dir", "output_dir", "output_name",
+    "sample_every_n_steps", "sample_at_first", "sample_prompts", "logging_dir", "enable_bucket",
+}  # fmt: skip
+"""What this test decides itself: sizes, lengths and places, and that the model is of SD 1.x."""
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_a_preset_trains_to_its_end(train: Any, file: Path) -> None:
+    settings = json.loads(file.read_text(encoding="utf-8"))["settings"]
+    kept = {key: value for key, value in settings.items() if key not in SMALL}
+    if file.stem == "demo":
+        kept["caption_prefix"] = settings["token_string"][0]
+    ended = train(**{"learning_rate": None, **kept}, max_train_steps=3)
+    assert (ended.code, ended.states[-1]) == (0, "done"), ended.of("failed")
+    (count,) = settings["num_vectors_per_token"]
+    counts = {tensor.shape[0] for tensor in ended.weights().values()}
+    assert counts == {count} and len(ended.weights()) == (16 if settings.get("xti") else 1)
