@@ -81,9 +81,10 @@ def _text_config(width: int, layers: int, **more: Any) -> Any:
 def tiny_sd2(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A diffusers folder of SD 2.x's structure (768-v): OpenCLIP's activation, linear projections, velocity."""
     import torch
-    from diffusers import DDIMScheduler, UNet2DConditionModel
+    from diffusers import DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
     from transformers import CLIPTextModel
 
+    from sd_scripts.families.configs import NOISE_SCHEDULE
     from sd_scripts.families.parts import own_tokenizer
 
     folder = tmp_path_factory.mktemp("models") / "tiny_sd2"
@@ -95,10 +96,11 @@ def tiny_sd2(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )  # fmt: skip
         text_encoder = CLIPTextModel(_text_config(16, 3, projection_dim=16, pad_token_id=0, hidden_act="gelu"))
         vae = _vae(2)
-    for name, network in (("unet", unet), ("vae", vae), ("text_encoder", text_encoder)):
-        network.save_pretrained(folder / name)
-    DDIMScheduler(beta_schedule="scaled_linear", prediction_type="v_prediction").save_pretrained(folder / "scheduler")
-    own_tokenizer("!").save_pretrained(folder / "tokenizer")
+    StableDiffusionPipeline(
+        vae=vae, text_encoder=text_encoder, unet=unet, tokenizer=own_tokenizer("!"),
+        scheduler=DDIMScheduler(**NOISE_SCHEDULE, prediction_type="v_prediction", clip_sample=False, steps_offset=1),
+        safety_checker=None, feature_extractor=None, requires_safety_checker=False,
+    ).save_pretrained(folder)  # fmt: skip
     return folder
 
 
