@@ -29,6 +29,13 @@ MEANINGS = {
     "use_lion_optimizer": "`optimizer_type`: Lion",
     "use_wandb": "`log_with`: wandb",
     "sdxl_no_half_vae": "`no_half_vae`, when the file is for SDXL",
+    "learning_rate_te1": "`text_encoder_lr`, which takes a rate for each text encoder",
+    "learning_rate_te2": "`text_encoder_lr`, which takes a rate for each text encoder",
+    "train_dir": "`in_json`: the folder of the metadata file",
+    "caption_metadata_filename": "`in_json`: the name of the metadata file",
+    "latent_metadata_filename": "`in_json`: the name of the metadata file",
+    "use_latent_files": "decides which of the two metadata files becomes `in_json`",
+    "image_folder": "`train_data_dir`",
     "config_file": "a flag of the command line, and Load in the app",
     "output_config": "a flag of the command line, and Print command in the app",
 }
@@ -41,7 +48,6 @@ NOT_OFFERED = {
     "dataset_class": "not offered: it would run code that a settings file names",
     "ddp_gradient_as_bucket_view": "not offered: a LoRA's gradients are too small for it to save anything",
     "ddp_static_graph": "not offered: module dropout and stopping the text encoder change the graph",
-    "fused_backward_pass": "not for LoRA: it is for training whole models",
     **dict.fromkeys(
         (
             "deepspeed", "zero_stage", "offload_optimizer_device", "offload_optimizer_nvme_path",

@@ -10,40 +10,13 @@ import shlex
 from collections.abc import Callable, Iterable, Mapping
 
 from . import legacy_names as names
+from .legacy_full import whole_models
+from .legacy_sheet import Sheet, is_on, is_zero
 from .network import NetworkConfig
 from .schema import Notice
 from .train_config import all_parameters
 
 Rule = Callable[["Sheet"], None]
-
-
-class Sheet:
-    """The file's values, what they were translated to so far, and what is to be said."""
-
-    def __init__(self, old: Mapping[str, object]) -> None:
-        self.old = {key: value for key, value in old.items() if not _is_empty(value)}
-        self.mentioned = set(old)
-        self.new: dict[str, object] = {}
-        self.notices: list[Notice] = []
-
-    def take(self, key: str) -> object:
-        """The value of `key`, which is then dealt with; None where the file has none or an empty one."""
-        return self.old.pop(key, None)
-
-    def number(self, key: str) -> float:
-        """The same as a number; 0 where there is none. What is no number stays on the sheet, for `load` to complain."""
-        try:
-            found = float(str(self.old.get(key, 0)))
-        except ValueError:
-            return 0.0
-        self.take(key)
-        return found
-
-    def put(self, key: str, value: object) -> None:
-        self.new[key] = value
-
-    def say(self, key: str, message: str) -> None:
-        self.notices.append(Notice(key, message))
 
 
 def translate(old: Mapping[str, object]) -> tuple[dict[str, object], list[Notice]]:
@@ -55,21 +28,6 @@ def translate(old: Mapping[str, object]) -> tuple[dict[str, object], list[Notice
     for rule in RULES:
         rule(sheet)
     return {**sheet.old, **sheet.new}, sheet.notices
-
-
-def _is_empty(value: object) -> bool:
-    return value is None or (isinstance(value, str) and not value.strip())
-
-
-def _is_on(value: object) -> bool:
-    return str(value).strip().lower() in ("true", "1", "yes", "on")
-
-
-def _is_zero(value: object) -> bool:
-    try:
-        return not isinstance(value, bool) and float(str(value)) == 0
-    except ValueError:
-        return False
 
 
 def _command_line(sheet: Sheet) -> None:
@@ -112,7 +70,7 @@ def _gone(sheet: Sheet) -> None:
     for name in names.GONE:
         sheet.take(name)
     for name, sentence in names.NOT_HERE.items():
-        if name not in all_parameters() and _is_on(sheet.take(name)):
+        if name not in all_parameters() and is_on(sheet.take(name)):
             sheet.say(name, sentence)
     for name in names.SECRETS:
         if sheet.take(name):
@@ -122,7 +80,7 @@ def _gone(sheet: Sheet) -> None:
 def _family(sheet: Sheet) -> None:
     """Keys of families other than the file's own are defaults of a form that showed them all."""
     for family, keys in names.FAMILIES.items():
-        is_chosen = _is_on(sheet.old.get(keys[0]))
+        is_chosen = is_on(sheet.old.get(keys[0]))
         for key in keys:
             if key not in all_parameters():
                 sheet.take(key)
@@ -138,7 +96,7 @@ def _sdxl(sheet: Sheet) -> None:
         ("sdxl_cache_text_encoder_outputs", "cache_text_encoder_outputs"), ("sdxl_no_half_vae", "no_half_vae"),
     ):  # fmt: skip
         value = sheet.take(name)
-        if _is_on(value) and _is_on(sheet.old.get("sdxl")):
+        if is_on(value) and is_on(sheet.old.get("sdxl")):
             sheet.old[new_name] = True
 
 
@@ -169,7 +127,7 @@ def _optimizer(sheet: Sheet) -> None:
     """Before there was a list of optimizers there were two switches."""
     switches = {"use_8bit_adam": "AdamW8bit", "use_lion_optimizer": "Lion"}
     for switch, name in switches.items():
-        if _is_on(sheet.take(switch)):
+        if is_on(sheet.take(switch)):
             chosen = str(sheet.old.setdefault("optimizer_type", name))
             if chosen.lower() != name.lower():
                 sheet.say(switch, f"The file chooses the optimizer {chosen} too, which is taken.")
@@ -198,11 +156,11 @@ def _length(sheet: Sheet) -> None:
 def _warmup(sheet: Sheet) -> None:
     """A percentage, overridden by a number of steps; schedules without a warm-up ignored both."""
     percent, steps = sheet.number("lr_warmup"), sheet.old.get("lr_warmup_steps")
-    if _is_zero(steps):
+    if is_zero(steps):
         steps = sheet.take("lr_warmup_steps")
-    wanted = f"{percent:g}%" if percent and (steps is None or _is_zero(steps)) else steps
+    wanted = f"{percent:g}%" if percent and (steps is None or is_zero(steps)) else steps
     schedule = str(sheet.old.get("lr_scheduler", "constant"))
-    if wanted is None or _is_zero(wanted):
+    if wanted is None or is_zero(wanted):
         return
     if schedule in ("constant", "adafactor"):
         sheet.take("lr_warmup_steps")
@@ -229,8 +187,8 @@ def _stop_text_encoder(sheet: Sheet) -> None:
 def _rates(sheet: Sheet) -> None:
     """0 for one part left it out of the network; 0 for both meant the common rate."""
     unet, text = sheet.old.get("unet_lr"), sheet.old.get("text_encoder_lr")
-    is_without_unet = unet is not None and _is_zero(unet)
-    is_without_text = text is not None and _is_zero(text)
+    is_without_unet = unet is not None and is_zero(unet)
+    is_without_text = text is not None and is_zero(text)
     if is_without_unet:
         sheet.take("unet_lr")
     if is_without_text:
@@ -239,7 +197,7 @@ def _rates(sheet: Sheet) -> None:
         sheet.put("network_train_unet_only", True)
     if is_without_unet and text is not None and not is_without_text:
         sheet.put("network_train_text_encoder_only", True)
-    if _is_zero(sheet.old.get("learning_rate")) and {"unet_lr", "text_encoder_lr"} & set(sheet.old):
+    if is_zero(sheet.old.get("learning_rate")) and {"unet_lr", "text_encoder_lr"} & set(sheet.old):
         sheet.take("learning_rate")
 
 
@@ -252,7 +210,7 @@ def _noise(sheet: Sheet) -> None:
     }.get(str(kind), ())
     for key in unused:
         sheet.take(key)
-    if not sheet.old.get("multires_noise_iterations") or _is_zero(sheet.old["multires_noise_iterations"]):
+    if not sheet.old.get("multires_noise_iterations") or is_zero(sheet.old["multires_noise_iterations"]):
         sheet.take("multires_noise_discount")
 
 
@@ -269,16 +227,16 @@ def _network(sheet: Sheet) -> None:
     if algorithm:
         sheet.put("algo", algorithm)
     if algorithm == "lokr":
-        sheet.old["use_tucker"] = _is_on(tucker)
+        sheet.old["use_tucker"] = is_on(tucker)
         _decomposed(sheet)
-    if chosen in names.WITHOUT_CONVOLUTIONS or _is_zero(sheet.old.get("conv_dim", 0)):
+    if chosen in names.WITHOUT_CONVOLUTIONS or is_zero(sheet.old.get("conv_dim", 0)):
         sheet.take("conv_dim")
         sheet.take("conv_alpha")
     _drop_other_networks_settings(sheet, NetworkConfig(network_module=module, algo=algorithm).kind or "lora")
 
 
 def _decomposed(sheet: Sheet) -> None:
-    if "decompose_both" in sheet.old and not _is_on(sheet.old["decompose_both"]):
+    if "decompose_both" in sheet.old and not is_on(sheet.old["decompose_both"]):
         sheet.say("decompose_both", "It is off, as the file says; kohya_ss trained with it on all the same.")
 
 
@@ -313,7 +271,7 @@ def _precision(sheet: Sheet) -> None:
 
 
 def _logging(sheet: Sheet) -> None:
-    if _is_on(sheet.take("use_wandb")):
+    if is_on(sheet.take("use_wandb")):
         sheet.old.setdefault("log_with", "wandb")
 
 
@@ -323,16 +281,16 @@ def _hub(sheet: Sheet) -> None:
     if place is None or str(place).lower() == "false":
         return
     sheet.put("resume_from_huggingface", True)
-    if not _is_on(place):
+    if not is_on(place):
         sheet.old.setdefault("resume", place)
 
 
 def _zeros(sheet: Sheet) -> None:
     for key in names.EMPTY_AT_ZERO:
-        if key in sheet.old and _is_zero(sheet.old[key]):
+        if key in sheet.old and is_zero(sheet.old[key]):
             sheet.take(key)
     for key, used in names.HONOURED_AT_ZERO.items():
-        if key in sheet.old and _is_zero(sheet.old[key]):
+        if key in sheet.old and is_zero(sheet.old[key]):
             sheet.say(key, f"It is 0, as the file says; kohya_ss lost the 0 and trained with {used}.")
     if sheet.old.get("clip_skip") in (1, "1"):
         sheet.take("clip_skip")
@@ -354,9 +312,8 @@ def _buckets(sheet: Sheet) -> None:
 
 
 RULES: tuple[Rule, ...] = (
-    _command_line, _renamed, _captions, _gone, _sdxl, _family, _method, _textual_inversion, _optimizer, _length,
-    _warmup, _stop_text_encoder,
-    _rates, _noise, _network, _attention, _precision, _logging, _hub, _zeros,
+    _command_line, _renamed, _captions, _gone, _sdxl, whole_models, _family, _method, _textual_inversion, _optimizer,
+    _length, _warmup, _stop_text_encoder, _rates, _noise, _network, _attention, _precision, _logging, _hub, _zeros,
     _buckets,
 )  # fmt: skip
 """In the order in which they are applied."""

@@ -51,10 +51,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
 """Model family -> the keys that only it reads. The first is the checkbox that chooses it."""
 
 METHODS: dict[str, tuple[str, ...]] = {
-    "fine-tuning": (
-        "train_dir", "image_folder", "batch_size", "caption_metadata_filename", "latent_metadata_filename",
-        "full_path", "train_text_encoder", "generate_caption_database", "generate_image_buckets", "use_latent_files",
-    ),
+    "fine-tuning": ("batch_size", "full_path", "generate_caption_database", "generate_image_buckets"),
     "LECO": ("prompts_file", "max_denoising_steps", "leco_denoise_guidance_scale"),
     "ControlNet-LLLite": (
         "cond_emb_dim", "lllite_mlp_dim", "lllite_target_layers", "lllite_cond_dim", "lllite_cond_resblocks",
@@ -127,7 +124,7 @@ EMPTY_AT_ZERO = (
     "sample_every_n_steps", "max_train_epochs", "clip_skip", "vae_batch_size", "max_timestep", "main_process_port",
     "loraplus_lr_ratio", "loraplus_unet_lr_ratio", "loraplus_text_encoder_lr_ratio", "multires_noise_discount",
     "huber_c", "huber_scale", "conv_dim", "conv_alpha", "lr_scheduler_num_cycles", "lr_scheduler_power", "seed",
-    "min_bucket_reso", "max_bucket_reso", "network_alpha",
+    "min_bucket_reso", "max_bucket_reso", "network_alpha", "fused_optimizer_groups",
 )  # fmt: skip
 """Keys where 0 stood for "not set"."""
 

@@ -73,7 +73,7 @@ SAME = {
     "no warm-up": ({"lr_scheduler": "cosine", "lr_warmup": 0, "lr_warmup_steps": 0}, {"lr_scheduler": "cosine"}),
     "warm-up by steps": ({"lr_scheduler": "linear", "lr_warmup": 10, "lr_warmup_steps": 50},
     {"lr_scheduler": "linear", "lr_warmup_steps": 50}),
-    "text encoder to the end": ({"stop_text_encoder_training_pct": 0, "stop_text_encoder_training": 0}, {}),
+    "text encoder to the end": ({"network_dim": 8, "stop_text_encoder_training_pct": 0, "stop_text_encoder_training": 0}, {"network_dim": 8}),
     "U-Net alone": ({"unet_lr": 1e-4, "text_encoder_lr": 0}, {"unet_lr": 1e-4, "network_train_unet_only": True}),
     "text encoder alone": ({"unet_lr": "0", "text_encoder_lr": 5e-5}, {"text_encoder_lr": 5e-5,
     "network_train_text_encoder_only": True}),
@@ -173,11 +173,11 @@ SAID = {
         "lr_warmup: The schedule constant had no warm-up, so the 10% of the file were left out.",
     ),
     "text encoder for a part": (
-        {"stop_text_encoder_training_pct": 30}, {"stop_text_encoder_training": "30%"},
+        {"network_dim": 8, "stop_text_encoder_training_pct": 30}, {"network_dim": 8, "stop_text_encoder_training": "30%"},
         "stop_text_encoder_training: The text encoder stops at 30% of the run; kohya_ss ignored this for LoRA.",
     ),
     "text encoder not at all": (
-        {"stop_text_encoder_training": -1}, {"network_train_unet_only": True},
+        {"network_dim": 8, "stop_text_encoder_training": -1}, {"network_dim": 8, "network_train_unet_only": True},
         "stop_text_encoder_training: It is below 0, which stood for not training the text encoder at all.",
     ),
     "zero gradient norm": (
@@ -273,3 +273,65 @@ def test_every_key_that_kohya_ss_ever_had_is_known():
     for name in names:
         flat, _ = legacy.translate({name: 1})
         assert [key for key in flat if key not in load.parameters()] == [], name
+
+
+PAGES = {
+    "DreamBooth": (
+        {"learning_rate": 1e-5, "learning_rate_te": 5e-6, "learning_rate_te1": 1e-5, "learning_rate_te2": 1e-5, "sdxl": False,
+         "save_model_as": "safetensors", "fused_optimizer_groups": 0},
+        {"method": "dreambooth", "sdxl": False, "learning_rate": 1e-5, "text_encoder_lr": 5e-6, "save_model_as": "safetensors"},
+    ),
+    "DreamBooth of SDXL": (
+        {"learning_rate_te": 1e-5, "learning_rate_te1": 3e-6, "learning_rate_te2": 0, "sdxl": True, "stop_text_encoder_training": 0},
+        {"method": "dreambooth", "sdxl": True, "text_encoder_lr": [3e-6, 0]},
+    ),
+    "DreamBooth of SDXL without text encoders": (
+        {"learning_rate_te1": 0, "learning_rate_te2": 0, "sdxl": True},
+        {"method": "dreambooth", "sdxl": True, "train_text_encoder": False},
+    ),
+    "DreamBooth, stopping": (
+        {"learning_rate_te": 1e-6, "stop_text_encoder_training": 80},
+        {"method": "dreambooth", "text_encoder_lr": 1e-6, "stop_text_encoder_training": "80%"},
+    ),
+    "DreamBooth, never": (
+        {"stop_text_encoder_training": -1, "save_model_as": "same as source model", "pretrained_model_name_or_path": "a/b.ckpt"},
+        {"method": "dreambooth", "train_text_encoder": False, "save_model_as": "ckpt", "pretrained_model_name_or_path": "a/b.ckpt"},
+    ),
+    "fine-tuning": (
+        {"train_dir": "lists", "image_folder": "pictures", "caption_metadata_filename": "cap.json", "use_latent_files": "No",
+         "train_text_encoder": True, "learning_rate_te": 1e-6, "dataset_repeats": "3"},
+        {"method": "finetune", "in_json": "lists/cap.json", "train_data_dir": "pictures", "train_text_encoder": True,
+         "text_encoder_lr": 1e-6, "dataset_repeats": "3"},
+    ),
+    "fine-tuning of SDXL": (
+        {"image_folder": "pictures", "sdxl_checkbox": True, "learning_rate_te1": 1e-6, "learning_rate_te2": 2e-6, "block_lr": ""},
+        {"method": "finetune", "sdxl": True, "train_data_dir": "pictures", "train_text_encoder": True, "text_encoder_lr": [1e-6, 2e-6]},
+    ),
+    "a network's file": ({"LoRA_type": "Standard", "stop_text_encoder_training": 30}, None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("old", "new"), PAGES.values(), ids=PAGES)
+def test_files_of_the_pages_for_whole_models(old, new):
+    flat, _ = legacy.translate(old)
+    assert flat == new if new else flat.get("method") is None
+    assert [str(problem) for problem in load.from_flat(flat).problems if problem.stops] == []
+
+
+def test_what_kohya_ss_did_otherwise_is_said():
+    _, notices = legacy.translate({"learning_rate_te": 1e-6, "stop_text_encoder_training": 80})
+    assert [str(notice) for notice in notices] == [
+        "stop_text_encoder_training: The text encoder stops at 80% of the run; kohya_ss took it for a number of steps."
+    ]
+
+
+def test_rates_of_text_encoders_come_as_one_list_from_everywhere():
+    flat = {"sdxl": True, "method": "finetune", "train_text_encoder": True, "learning_rate": 2e-6, "resolution": 1024}
+    for given, rates in (
+        ({"learning_rate_te1": 1e-6, "learning_rate_te2": 3e-6}, (1e-6, 3e-6)),
+        ({"learning_rate_te2": "3e-6"}, (2e-6, 3e-6)),
+        ({"learning_rate_te1": None, "learning_rate_te2": ""}, ()),
+    ):
+        assert load.from_flat({**flat, **given}).unwrap().optimizer.text_encoder_lr == rates
+    both = load.from_flat({**flat, "text_encoder_lr": 1e-6, "learning_rate_te1": 1e-6})
+    assert [problem.key for problem in both.errors] == ["learning_rate_te1"]
