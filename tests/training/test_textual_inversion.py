@@ -29,6 +29,23 @@ def test_a_resumed_training_ends_in_the_same_vectors(train: Any, settings: dict[
     assert whole.weights() != whole.weights("tiny-step00000002.safetensors")
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"mixed_precision": "bf16"}, {"mixed_precision": "bf16", "full_bf16": True, "xti": True},
+        {"mixed_precision": "bf16", "fp8_base": True}, {"gradient_checkpointing": True, "xti": True},
+        {"validation_split": 0.4}, {"optimizer_type": "Adafactor"}, {"optimizer_type": "AdamWScheduleFree"},
+        {"weighted_captions": True, "max_token_length": 225, "clip_skip": 2}, {"v2": True, "v_parameterization": True},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_it_goes_with_what_other_methods_go_with(train: Any, tiny_sd2: Path, settings: dict[str, Any]) -> None:
+    model = {"pretrained_model_name_or_path": str(tiny_sd2)} if "v2" in settings else {}
+    ended = train(**{**WORD, **settings, **model, "learning_rate": 0.1})
+    assert (ended.code, ended.states[-1]) == (0, "done"), ended.of("failed")
+    assert all(tensor.isfinite().all() for tensor in ended.weights().values())
+
+
 def test_sentences_are_drawn_again_where_they_were_when_resumed(train: Any) -> None:
     settings = {**WORD, "caption_prefix": None, "use_object_template": True}
     whole = train(**settings, **SAVING)
