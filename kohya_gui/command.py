@@ -9,7 +9,8 @@ from .runs.supervisor import ROOT, quoted
 
 
 def words(flat: Mapping[str, object]) -> list[str]:
-    """Flags of the engine's command line. `--key=value` also carries values that begin with a dash."""
+    """Flags of the command lines of the engine and its tools. `--key=value` also carries values that begin with a dash,
+    and a list of such values is one text, with a line for each."""
     return [word for key, value in flat.items() for word in _flag(key, value)]
 
 
@@ -20,7 +21,7 @@ def _flag(key: str, value: object) -> list[str]:
         return [f"--{key}={_text(value)}"]
     items = [str(item) for item in value]
     has_dashes = any(item.startswith("-") for item in items)
-    return [f"--{key}={' '.join(items)}"] if has_dashes else [f"--{key}", *items]
+    return ["--" + key + "=" + "\n".join(items)] if has_dashes else [f"--{key}", *items]
 
 
 def _text(value: object) -> str:

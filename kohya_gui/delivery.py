@@ -7,7 +7,7 @@ once, on its way out, and an English one is not touched at all.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from html import escape, unescape
 from typing import Any
 
@@ -15,9 +15,10 @@ import orjson
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from . import texts
+from . import login, texts
 
 CONFIG_BEGINS = b"window.gradio_config = "
+MUST_SIGN_IN = b'"auth_required":true'
 CONFIG_ENDS = b";</script>"
 TEXT_PROPS = ("label", "info", "placeholder", "title", "main_page_name")
 NAMED_BY_VALUE = ("button", "uploadbutton", "downloadbutton", "duplicatebutton", "markdown")
@@ -26,17 +27,27 @@ READ_ALOUD = re.compile(r'\b(title|aria-label|placeholder|alt)="([^"]*)"')
 
 
 class Delivery:
-    """ASGI middleware. `pages`: path without slashes -> what is put into the head of that page, for a language."""
+    """ASGI middleware. `pages`: path without slashes -> what is put into the head of that page, for a language.
 
-    def __init__(self, app: ASGIApp, pages: dict[str, Callable[[str], str]]) -> None:
+    sign_in: the page for whoever has to sign in first.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        pages: Mapping[str, Callable[[str], str]],
+        sign_in: Callable[[str], bytes] = lambda which: b"",
+    ) -> None:
         self.app = app
         self.pages = pages
+        self.sign_in = sign_in
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         headers = Headers(scope=scope)
         which = texts.preferred(headers.get("cookie", ""), headers.get("accept-language", ""))
+        login.address.set((scope.get("client") or ("",))[0])
         with texts.speaking(which):
             await self.app(scope, receive, self._on_the_way(scope, send, which))
 
@@ -46,7 +57,13 @@ class Delivery:
             return send
         if path == "config":
             return send if which == texts.ENGLISH else _Rewriting(send, lambda body: _dump(_config(body, which)))
-        return _Rewriting(send, lambda body: page(body, which, self.pages[path](which)))
+        return _Rewriting(send, lambda body: self._page(body, path, which))
+
+    def _page(self, body: bytes, path: str, which: str) -> bytes:
+        begin = body.find(CONFIG_BEGINS)
+        if MUST_SIGN_IN in body[begin : begin + 200]:
+            return self.sign_in(which)
+        return page(body, which, self.pages[path](which))
 
 
 class _Rewriting:

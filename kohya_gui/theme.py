@@ -13,7 +13,7 @@ import gradio as gr
 from . import texts
 
 STATIC = Path(__file__).parent / "static"
-PAGES = {"": "Train", "dataset": "Dataset", "runs": "Runs", "tools": "Tools"}
+PAGES = {"": "Train", "dataset": "Dataset", "runs": "Runs", "tools": "Tools", "settings": "Settings"}
 """Path of a page -> its name."""
 
 EVERY_PAGE = ("texts.js", "page.js")
@@ -64,16 +64,17 @@ def script_texts(script: str) -> list[str]:
     return [json.loads(found) for found in re.findall(r'(?:(?<![\w.])|\bwindow\.)t\(\s*("(?:[^"\\]|\\.)*")', script)]
 
 
-def header(title: str, current: str) -> str:
+def header(title: str, current: str, *, can_leave: bool = False) -> str:
     """The top line of the page at the path `current`: the way to the others, and what concerns all of them."""
     links = "".join(_link(path, name, path == current) for path, name in PAGES.items())
+    leave = '<a class="leave" href="./logout">Sign out</a>' if can_leave else ""
     choices = "".join(f'<option value="{code}" lang="{code}">{name}</option>' for code, name in texts.LANGUAGES.items())
     return (
         f'<header><a class="title" href="./">{escape(title)}</a><nav aria-label="Pages">{links}</nav>'
         '<div class="switches"><button type="button" id="toggle-keys" aria-pressed="false" '
         'title="Show the key of every setting, as used in presets, TOML files and flags">Show keys</button>'
         '<button type="button" id="toggle-dark" aria-pressed="false">Dark</button>'
-        f'<select data-language aria-label="Language">{choices}</select></div></header>'
+        f'<select data-language aria-label="Language">{choices}</select>{leave}</div></header>'
     )
 
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,25 @@ from gradio.components import Component
 
 from sd_scripts.config import load
 from sd_scripts.config.schema import Parameter
-from sd_scripts.errors import UserError
+from sd_scripts.errors import ConfigError, UserError
 from sd_scripts.tools import Tool
 
+from . import access, command
 from .form import widget
+from .texts import t
 from .values import given, is_default
 
 ROOT = Path(__file__).resolve().parents[1]
+
+GROUPS = {
+    "Merge, resize and extract": (
+        "merge_lora", "svd_merge_lora", "resize_lora", "extract_lora_from_models", "extract_lora_from_dylora",
+    ),
+    "Look into and convert files": ("check_lora_weights", "inspect_lora", "convert_lora", "settings_from_file"),
+}  # fmt: skip
+"""What tools work on -> their names, in the order of the page."""
+
+OTHERS = "Other tools"
 
 
 @dataclass
@@ -43,27 +56,23 @@ class ToolPage:
     def command(self, values: tuple[Any, ...]) -> list[str]:
         """Raises ConfigError with every problem."""
         settings, _ = self.tool.read(self.flat(values))
-        words = [sys.executable, "-m", "sd_scripts.tools", self.tool.name]
-        for parameter in self.parameters:
-            value = load.plain(getattr(settings, parameter.key))
-            if (
-                value not in (parameter.default, list(parameter.default or []))
-                if parameter.kind == "list"
-                else value != parameter.default
-            ):
-                words += _flag(parameter.key, value)
-        return words
+        plain = {p.key: load.plain(getattr(settings, p.key)) for p in self.parameters}
+        outside = access.problems(self.parameters, plain)
+        if outside:
+            raise ConfigError(outside)
+        changed = {p.key: plain[p.key] for p in self.parameters if plain[p.key] != load.plain(p.default)}
+        return [sys.executable, "-m", "sd_scripts.tools", self.tool.name, *command.words(changed)]
 
     def run(self, *values: Any) -> Iterator[tuple[str, int]]:
         """What the tool says so far, and its process's number."""
         try:
-            command = self.command(values)
+            words = self.command(values)
         except UserError as error:
-            yield "\n".join(f"Error: {line}" for line in str(error).splitlines()), 0
+            yield "\n".join(t("Error: {line}", line=line) for line in str(error).splitlines()), 0
             return
-        said = ["Working ..."]
+        said = [t("Working …")]
         process = subprocess.Popen(  # noqa: S603
-            command,
+            words,
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -83,8 +92,8 @@ class ToolPage:
     @staticmethod
     def _ending(code: int) -> list[str]:
         if code in (0, 2):
-            return ["Done."] if code == 0 else []
-        return ["Stopped."] if code < 0 else ["Error: The tool ended unexpectedly; the lines above say where."]
+            return [t("Done.")] if code == 0 else []
+        return [t("Stopped.")] if code < 0 else [t("Error: The tool ended unexpectedly; the lines above say where.")]
 
     def stop(self, pid: int) -> None:
         """Files are written whole, so that a tool can be ended at any time."""
@@ -93,10 +102,22 @@ class ToolPage:
             process.terminate()
 
 
-def _flag(key: str, value: Any) -> list[str]:
-    if isinstance(value, list):
-        return [f"--{key}", *map(str, value)]
-    return [f"--{key}"] if value is True else [f"--{key}={value}"]
+def build_all(tools: Mapping[str, Tool]) -> None:
+    """Puts all tools into the Blocks that are being built, under what they work on."""
+    with gr.Column(elem_id="tools"):
+        for title, members in grouped(tools).items():
+            gr.HTML(f"<h2>{escape(t(title))}</h2>", elem_classes="group")
+            for tool in members:
+                build(tool)
+
+
+def grouped(tools: Mapping[str, Tool]) -> dict[str, list[Tool]]:
+    """What they work on -> the tools; those of which it is not known come last."""
+    places = {name: title for title, names in GROUPS.items() for name in names}
+    found: dict[str, list[Tool]] = {title: [] for title in (*GROUPS, OTHERS)}
+    for tool in tools.values():
+        found[places.get(tool.name, OTHERS)].append(tool)
+    return {title: members for title, members in found.items() if members}
 
 
 def build(tool: Tool) -> ToolPage:
@@ -104,18 +125,24 @@ def build(tool: Tool) -> ToolPage:
     page = ToolPage(tool)
     basic = [parameter for parameter in page.parameters if parameter.ui.basic]
     more = [parameter for parameter in page.parameters if not parameter.ui.basic]
-    with gr.Column(elem_id=f"tool-{tool.name}", elem_classes="card"):
-        gr.HTML(f"<h2>{tool.title}</h2><p>{tool.help}</p>")
-        widgets = _fields(tool, basic)
-        if more:
-            with gr.Accordion(f"More ({len(more)})", open=False, elem_classes="more"):
-                widgets += _fields(tool, more)
-        with gr.Row():
-            start = gr.Button("Run", variant="primary", elem_id=f"run-{tool.name}", scale=2)
-            stop = gr.Button("Stop", elem_id=f"stop-{tool.name}", scale=1)
-        said = gr.Textbox(
-            label="Result", lines=8, max_lines=30, interactive=False, buttons=["copy"], elem_id=f"said-{tool.name}"
-        )
+    with gr.Column(elem_id=f"tool-{tool.name}", elem_classes="card tool"):
+        gr.HTML(f"<h3>{escape(t(tool.title))}</h3><p>{escape(t(tool.help))}</p>")
+        with gr.Accordion(t("Settings"), open=False, elem_id=f"open-{tool.name}", elem_classes="more"):
+            widgets = _fields(tool, basic)
+            if more:
+                with gr.Accordion(t("More ({count})", count=len(more)), open=False, elem_classes="more"):
+                    widgets += _fields(tool, more)
+            with gr.Row():
+                start = gr.Button(t("Run"), variant="primary", elem_id=f"run-{tool.name}", scale=2)
+                stop = gr.Button(t("Stop"), elem_id=f"stop-{tool.name}", scale=1)
+            said = gr.Textbox(
+                label=t("Result"),
+                lines=3,
+                max_lines=30,
+                interactive=False,
+                buttons=["copy"],
+                elem_id=f"said-{tool.name}",
+            )
     pid = gr.State(0)
     start.click(page.run, widgets, [said, pid], trigger_mode="once", concurrency_limit=2, api_visibility="private")
     stop.click(page.stop, pid, None, queue=False, api_visibility="private")

@@ -88,7 +88,7 @@ def main(tool: Tool, argv: Sequence[str] | None = None) -> int:
 def flags(tool: Tool, argv: Sequence[str]) -> dict[str, Any]:
     """The command line as flat settings, which are not checked yet. Raises ConfigError for flags that don't exist."""
     given, rest = _parser(tool).parse_known_args(list(argv))
-    flat = vars(given)
+    flat = {key: _one_text_is_split(value) for key, value in vars(given).items()}
     for word in rest:
         free = next((key for key in tool.positional if key not in flat), None)
         if word.startswith("-"):
@@ -99,6 +99,11 @@ def flags(tool: Tool, argv: Sequence[str]) -> dict[str, Any]:
         else:
             flat[free] = word
     return flat
+
+
+def _one_text_is_split(value: Any) -> Any:
+    """A list that is given as one text, which is how values that begin with a dash are given."""
+    return value[0] if isinstance(value, list) and len(value) == 1 else value
 
 
 def _parser(tool: Tool) -> argparse.ArgumentParser:

@@ -105,6 +105,10 @@ class App:
             str(self.port),
             "--runs",
             str(self.store.root),
+            "--state",
+            str(self.folder / "state"),
+            "--allow",
+            str(self.folder.parent),
             *form,
             *options,
         ]

@@ -64,7 +64,7 @@ def test_a_port_in_use_is_named() -> None:
 def test_the_app_is_not_opened_to_strangers_by_oversight(how: list[str], free_port: int) -> None:
     assert refused(*how, "--server_port", str(free_port)) == (
         f"With {' '.join(how)} others can reach the app, and whoever reaches it can run it; "
-        "give --username and --password, or --no-auth if that is meant."
+        "give --users (--add_user NAME adds one), or --username and --password, or --no-auth if that is meant."
     )
     app.read_options([*how, "--server_port", str(free_port), "--no-auth"]).check()
     app.read_options([*how, "--server_port", str(free_port), "--username", "me", "--password", "secret"]).check()

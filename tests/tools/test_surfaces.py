@@ -63,9 +63,13 @@ def test_its_page_is_made_without_torch(tool: Tool) -> None:
         subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
-def test_the_page_runs_the_tool_and_shows_what_it_says(make_lora: MakeLora, tmp_path: Path) -> None:
+def test_the_page_runs_the_tool_and_shows_what_it_says(
+    make_lora: MakeLora, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from kohya_gui import access
     from kohya_gui.tool_page import ToolPage
 
+    monkeypatch.setattr(access, "_rules", access.Rules.at_home([tmp_path]))
     page = ToolPage(TOOLS["resize_lora"])
     out = tmp_path / "out with blanks.safetensors"
     shown = {
@@ -77,7 +81,7 @@ def test_the_page_runs_the_tool_and_shows_what_it_says(make_lora: MakeLora, tmp_
     }
     values = [shown.get(p.key, "" if p.kind != "bool" else False) for p in page.parameters]
     said = list(page.run(*values))
-    assert said[0][0] == "Working ..."
+    assert said[0][0] == "Working …"
     assert said[-1][0].endswith("Done.") and f"Saved {out}: 5 modules of rank 2 to 2" in said[-1][0]
 
 
