@@ -66,7 +66,9 @@ class Changes:
 def recorded(events: Iterable[Mapping[str, Any]]) -> Changes:
     changes = Changes()
     for event in events:
-        if event.get("kind") == "changed":
+        if event.get("kind") == "start" and not event.get("resumed_step"):
+            changes = Changes()  # trained anew
+        elif event.get("kind") == "changed":
             changes.take(event)
     return changes
 

@@ -128,6 +128,8 @@ class RunReader:
         self.step = step
         self.curve.rewind(step)
         self.samples = {place: sample for place, sample in self.samples.items() if place[0] <= step}
+        if not step:
+            self.changes = Changes()
         self.history = [change for change in self.history if change["step"] <= step]
 
     def _on_plan(self, event: Event) -> None:

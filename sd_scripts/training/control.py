@@ -9,9 +9,10 @@ from types import FrameType, TracebackType
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import broadcast
+from accelerate.utils import broadcast, broadcast_object_list
 
 from ..events import Request, RunFolder
+from .changes import LiveChanges
 
 REQUESTS: tuple[Request, ...] = ("stop", "stop_now", "save", "sample")
 ASK_EVERY = 10  # steps, where several GPU processes must agree, which makes them wait for each other
@@ -30,6 +31,9 @@ class Control:
         self._agreed: set[Request] = set()
         self._heard: set[int] = set()
         self._before: dict[int, object] = {}
+        self._change: dict[str, float] = {}  # asked for in this process
+        self._agreed_change: dict[str, float] = {}
+        self.changes = LiveChanges(run)
 
     def __enter__(self) -> Control:
         if threading.current_thread() is threading.main_thread():
@@ -54,23 +58,33 @@ class Control:
         """After each step. Raises Stopped where training shall end at once."""
         self.check()
         if self._accelerator.num_processes == 1:
-            self._agreed = self._asked
+            self._agreed, self._agreed_change = self._asked, self._change
         elif self._accelerator.device.type == "cpu" or step % ASK_EVERY == 0:
             self._agree()
         if "stop_now" in self._agreed:
             raise Stopped
 
     def _agree(self) -> None:
-        bits = [float(request in self._asked) for request in REQUESTS]
+        bits = [*(float(request in self._asked) for request in REQUESTS), float(bool(self._change))]
         agreed = broadcast(torch.tensor(bits, device=self._accelerator.device)).tolist()
-        self._agreed = {request for request, bit in zip(REQUESTS, agreed, strict=True) if bit}
+        self._agreed = {request for request, bit in zip(REQUESTS, agreed, strict=False) if bit}
+        if agreed[-1]:
+            self._agreed_change = broadcast_object_list([self._change])[0]
 
     def check(self) -> None:
         """Between steps and within long work of one process. Raises Stopped where training shall end at once."""
         if self._run is not None:
             self._asked.update(request for request in REQUESTS if self._run.take(request))
+            self._change = {**self._change, **self._run.take_change()}
         if "stop_now" in self._asked and self._accelerator.num_processes == 1:
             raise Stopped
+
+    def take_change(self) -> dict[str, float]:
+        """What shall be different from now on, which is then forgotten."""
+        change, self._agreed_change = self._agreed_change, {}
+        if change:
+            self._change = {}
+        return change
 
     def stop_requested(self) -> bool:
         return "stop" in self._agreed

@@ -126,6 +126,14 @@ class Log:
     def sample(self, **fields: Any) -> None:
         self._events.write("sample", **fields)
 
+    def ends_at(self, total_steps: int) -> None:
+        self._total = total_steps
+
+    def changed(self, step: int, what: Mapping[str, Any]) -> None:
+        """The live training goes on with other rates or to another end."""
+        self._events.write("changed", step=step, **what)
+        console.info("Changed after step %d: %s", step, ", ".join(f"{key} {value:g}" for key, value in what.items()))
+
     def validated(self, progress: Progress, loss: float) -> None:
         self._events.write("validation", step=progress.step, epoch=progress.epoch_under_way, loss=loss)
         self._trackers.log({"loss/validation": loss}, progress.step)

@@ -65,6 +65,7 @@ class Trainer:
 
     def run(self) -> None:
         self.checkpoints.resume(self.progress)
+        self.control.changes.begin(self)
         self._stop_text_encoder_if_due()
         self.sampler.before_training(self.progress)
         self.log.training(self.progress)
@@ -135,6 +136,7 @@ class Trainer:
             self.progress.epoch, self.progress.batches = self.progress.epoch + 1, 0
         self._stop_text_encoder_if_due()
         self.control.look(self.progress.step)
+        self.control.changes.look(self, self.control.take_change())
         return ended
 
     def _stop_text_encoder_if_due(self) -> None:
