@@ -91,7 +91,11 @@ class Details:
     def checks(self) -> dict[str, Any]:
         """Sentences, each with the kind of pictures that it is about."""
         counts = {kind: len(places) for kind, places in self.places.items()}
-        said = [{"kind": kind, "count": counts[kind], "words": words} for kind, words in self._words() if counts[kind]]
+        said = [
+            {"kind": kind, "count": counts[kind], "words": one if counts[kind] == 1 else many}
+            for kind, one, many in self._words(counts)
+            if counts[kind]
+        ]
         return {
             "count": len(self.records),
             "checks": said,
@@ -100,15 +104,34 @@ class Details:
             "moves": any(data.config.random_crop for data in self.planned.plan.datasets),
         }
 
-    def _words(self) -> Iterator[tuple[str, str]]:
+    def _words(self, counts: dict[str, int]) -> Iterator[tuple[str, str, str]]:
+        """Kind, what is said of one picture, and of many."""
         length = self.planned.config.model.max_token_length or tokens.USUAL_LENGTH
-        yield "cut", t("captions are longer than {length} tokens; the end of them isn't read.", length=length)
-        yield "empty", t("images have an empty caption.")
-        yield "lost", t("images lose more than {share} % at their edges, because no size is near their shape.",
-                        share=round(100 * MUCH_LOST))  # fmt: skip
-        yield "enlarged", t("images are enlarged to more than {times} times their size and will look soft.",
-                            times=MUCH_ENLARGED)  # fmt: skip
-        yield "twins", t("images have the same content as another.")
+        share = round(100 * MUCH_LOST)
+        n = {kind: f"{count:,}" for kind, count in counts.items()}
+        yield (
+            "cut",
+            t("1 caption has more than {length} tokens; its end isn't read.", length=length),
+            t(
+                "{count} captions have more than {length} tokens; their ends aren't read.",
+                count=n["cut"],
+                length=length,
+            ),
+        )
+        yield "empty", t("1 caption is empty."), t("{count} captions are empty.", count=n["empty"])
+        yield (
+            "lost",
+            t("1 picture loses more than {share} % at its edges: no size is near its shape.", share=share),
+            t("{count} pictures lose more than {share} % at their edges: no size is near their shape.",
+              count=n["lost"], share=share),
+        )  # fmt: skip
+        yield (
+            "enlarged",
+            t("1 picture is enlarged more than {times} times and will look soft.", times=MUCH_ENLARGED),
+            t("{count} pictures are enlarged more than {times} times and will look soft.",
+              count=n["enlarged"], times=MUCH_ENLARGED),
+        )  # fmt: skip
+        yield "twins", "", t("{count} pictures have the same content as another.", count=n["twins"])
 
     def _name(self, place: int) -> str:
         path = self.records[place].path

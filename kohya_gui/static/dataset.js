@@ -206,8 +206,8 @@
     showScope() {
       const chosen = this.scope.value
       const isAll = this.found === this.all
-      const kinds = [["found", isAll ? t("all {count} images", { count: number(this.all) }) : t("the {count} images found", { count: number(this.found) })],
-        this.selected.size && ["selected", t("the {count} images selected", { count: number(this.selected.size) })]].filter(Boolean)
+      const kinds = [["found", this.found === 1 ? t("the one image") : isAll ? t("all {count} images", { count: number(this.all) }) : t("the {count} images found", { count: number(this.found) })],
+        this.selected.size && ["selected", this.selected.size === 1 ? t("the one selected") : t("the {count} images selected", { count: number(this.selected.size) })]].filter(Boolean)
       put(this.scope, ...kinds.map(([kind, words]) => make("option", { value: kind }, words)))
       if (kinds.some(([kind]) => kind === chosen)) this.scope.value = chosen
     }
@@ -275,7 +275,9 @@
 
     showOutcome({ changed, looked_at, examples, skipped }, isDone) {
       const values = { changed: number(changed), all: number(looked_at) }
-      const words = isDone ? t("{changed} captions were changed; Undo takes it back.", values) : changed ? t("{changed} captions of {all} images would change:", values) : t("No caption of {all} images would change.", values)
+      const done = changed === 1 ? t("1 caption was changed; Undo takes it back.") : t("{changed} captions were changed; Undo takes it back.", values)
+      const would = changed === 1 ? t("1 caption would change:") : changed ? t("{changed} captions of {all} images would change:", values) : t("No caption of {all} images would change.", values)
+      const words = isDone ? done : would
       this.applyButton.disabled = isDone || !changed
       put(this.edited, make("p", { class: isDone ? "good" : "" }, words), ...skipped.map((sentence) => make("p", { class: "warn" }, sentence)),
         !isDone && make("ul", { class: "examples" }, ...examples.map(({ name, before, after }) => make("li", {}, make("b", {}, name), difference(before, after)))),
@@ -291,7 +293,8 @@
         await this.changed(history)
         this.forget()
         const values = { what: words, count: number(changed) }
-        this.say(which === "undo" ? t("Undone: {what} ({count} captions).", values) : t("Done again: {what} ({count} captions).", values))
+        const one = which === "undo" ? t("Undone: {what}.", values) : t("Done again: {what}.", values)
+        this.say(changed === 1 ? one : which === "undo" ? t("Undone: {what} ({count} captions).", values) : t("Done again: {what} ({count} captions).", values))
       } catch (error) { this.say(error.message, true) }
     }
 

@@ -50,7 +50,7 @@
         const same = twins.map((names) => make("li", {}, names.join(" = ")))
         this.checks.replaceChildren(
           make("div", { class: "filters", role: "group", "aria-label": t("Which pictures are shown") }, filter("", t("All {count}", { count: number(count) })),
-            ...checks.map(({ kind, count, words }) => filter(kind, make("b", {}, number(count)), " ", words))),
+            ...checks.map(({ kind, words }) => filter(kind, words))),
           ...[!checks.length && !problems.length && make("p", { class: "good" }, t("Nothing odd was found: no broken, doubled or badly cut pictures, and no captions that are cut off.")),
             list.length && make("ul", { class: "sentences" }, ...list),
             same.length && make("details", {}, make("summary", {}, t("Pictures of the same content")), make("ul", {}, ...same)),

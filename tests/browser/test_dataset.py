@@ -119,7 +119,7 @@ def test_only_what_is_found_or_selected_is_edited(
     page.select_option("#ds-scope", "selected")
     page.click("#ds-try")
     page.click("#ds-apply")
-    see(page, "#dataset .edited", "1 captions were changed")
+    see(page, "#dataset .edited", "1 caption was changed")
     assert text(folder, "69") == "at last"
     page.locator("#ds-apply").scroll_into_view_if_needed()
     shoot(page, "12-dataset-phone-edit")

@@ -70,8 +70,9 @@ def test_what_is_odd_is_counted_and_can_be_looked_at(client: TestClient, planned
     assert {check["kind"]: check["count"] for check in said["checks"]} == {
         "cut": 1, "empty": 1, "lost": 1, "enlarged": 1, "twins": 2,
     }  # fmt: skip
+    assert said["checks"][-1]["words"] == "2 pictures have the same content as another."
     assert said["twins"] == [["3_cat/a.png", "3_cat/e.png"]]
-    assert said["checks"][0]["words"] == "captions are longer than 75 tokens; the end of them isn't read."
+    assert said["checks"][0]["words"] == "1 caption has more than 75 tokens; its end isn't read."
     shown = client.get(f"/live/plan/{name}/items", params={"kind": "twins"}).json()
     assert [item["place"] for item in shown["items"]] == [0, 4]
     assert client.get(f"/live/plan/{name}/items", params={"kind": "nonsense"}).json()["found"] == 0
