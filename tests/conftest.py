@@ -118,14 +118,14 @@ def tiny_sdxl(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with torch.random.fork_rng():
         torch.manual_seed(2)
         unet = UNet2DConditionModel(
-            sample_size=8, block_out_channels=(8, 8, 16), norm_num_groups=4, cross_attention_dim=16 + 24,
+            sample_size=8, block_out_channels=(8, 8, 16), norm_num_groups=4, cross_attention_dim=16 + 32,
             down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
             up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
             transformer_layers_per_block=(1, 2, 3), attention_head_dim=2, use_linear_projection=True,
             addition_embed_type="text_time", addition_time_embed_dim=8, projection_class_embeddings_input_dim=6 * 8 + 20,
         )  # fmt: skip
         one = CLIPTextModel(_text_config(16, 3, projection_dim=16))
-        two = CLIPTextModelWithProjection(_text_config(24, 4, projection_dim=20, pad_token_id=0, hidden_act="gelu"))
+        two = CLIPTextModelWithProjection(_text_config(32, 4, projection_dim=20, pad_token_id=0, hidden_act="gelu"))
         vae = _vae(2, scaling_factor=0.13025)
     StableDiffusionXLPipeline(
         vae=vae, unet=unet, text_encoder=one, text_encoder_2=two, tokenizer=own_tokenizer(),

@@ -40,7 +40,7 @@ def test_captions_are_read_as_the_pipeline_reads_prompts(
 ) -> None:
     condition = family.condition(CAPTIONS)
     prompt, _, pooled, _ = pipeline.encode_prompt(CAPTIONS, do_classifier_free_guidance=False)
-    assert condition.text_BTC.shape == (3, 77, 16 + 24)
+    assert condition.text_BTC.shape == (3, 77, 16 + 32)
     assert torch.allclose(condition.text_BTC, prompt, atol=1e-6)
     assert torch.allclose(condition.pooled_BD, pooled, atol=1e-6)
 
@@ -51,7 +51,7 @@ def test_clip_skip_changes_nothing(tiny_sdxl: Path, family: LatentDiffusion) -> 
 
 def test_long_captions_are_summed_up_by_their_first_piece(tiny_sdxl: Path, family: LatentDiffusion) -> None:
     long = load(tiny_sdxl, max_token_length=225).condition(CAPTIONS)
-    assert long.text_BTC.shape == (3, 227, 40)
+    assert long.text_BTC.shape == (3, 227, 48)
     assert torch.allclose(long.pooled_BD, family.condition(CAPTIONS).pooled_BD, atol=1e-6)
     assert not torch.allclose(long.text_BTC[2, 76:], long.text_BTC[1, 76:])
 

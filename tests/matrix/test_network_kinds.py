@@ -21,15 +21,22 @@ from sd_scripts.methods.adapter import AdapterMethod
 from sd_scripts.training.progress import Progress
 
 STEPS = 3
-PARTS = {"unet": {"network_train_unet_only": True}, "unet and text encoder": {}}
+PARTS = {
+    "unet": {"network_train_unet_only": True},
+    "unet and text encoder": {},
+    "unet and text encoders of sdxl": {"sdxl": True},
+}
 UNTRAINED = ["an apple", "nothing"]
 Make = Callable[..., AdapterMethod]
 
 
 @pytest.fixture(scope="module")
-def loaded_once(tiny_model: Path) -> ModelFamily:
-    config = from_flat({"pretrained_model_name_or_path": str(tiny_model)}).unwrap()
-    return load_family(config.model, config.precision)
+def loaded_once(tiny_model: Path, tiny_sdxl: Path) -> dict[str, ModelFamily]:
+    configs = {
+        "sd1": from_flat({"pretrained_model_name_or_path": str(tiny_model)}).unwrap(),
+        "sdxl": from_flat({"pretrained_model_name_or_path": str(tiny_sdxl), "sdxl": True}).unwrap(),
+    }
+    return {name: load_family(config.model, config.precision) for name, config in configs.items()}
 
 
 def fresh(family: ModelFamily) -> ModelFamily:
@@ -40,11 +47,11 @@ def fresh(family: ModelFamily) -> ModelFamily:
 
 
 @pytest.fixture
-def method(loaded_once: ModelFamily, tiny_model: Path, tmp_path: Path) -> Make:
+def method(loaded_once: dict[str, ModelFamily], tiny_model: Path, tmp_path: Path) -> Make:
     def make(seed: int = 0, **flat: Any) -> AdapterMethod:
         given = {"network_dim": 4, "network_alpha": 2, "pretrained_model_name_or_path": str(tiny_model)}
         config = from_flat({**given, "output_dir": str(tmp_path), **flat}).unwrap()
-        return AdapterMethod(config, fresh(loaded_once), seed)
+        return AdapterMethod(config, fresh(loaded_once[config.family]), seed)
 
     return make
 

@@ -162,7 +162,7 @@ def test_several_words_have_vectors_and_files_of_their_own(method: Make, tmp_pat
     [
         ("sd1", {"emb_params": (2, 16)}),
         ("sd2", {"emb_params": (2, 16)}),
-        ("sdxl", {"clip_l": (2, 16), "clip_g": (2, 24)}),
+        ("sdxl", {"clip_l": (2, 16), "clip_g": (2, 32)}),
     ],
 )
 def test_files_have_the_names_of_the_reference_and_can_be_gone_on_from(
@@ -270,7 +270,7 @@ BAD = {
 def test_what_can_not_be_begun_is_said_in_a_sentence(method: Make, tmp_path: Path, case: str) -> None:
     contents = {
         "two": {"emb_params": torch.zeros(2, 16)}, "wide": {"emb_params": torch.zeros(1, 20)},
-        "xl": {"clip_l": torch.zeros(1, 16), "clip_g": torch.zeros(1, 24)},
+        "xl": {"clip_l": torch.zeros(1, 16), "clip_g": torch.zeros(1, 32)},
         "layers": {"IN01": torch.zeros(1, 16), "MID": torch.zeros(1, 16)}, "else": {"a": torch.zeros(3, 1, 1)},
     }  # fmt: skip
     for name, content in contents.items():
@@ -281,6 +281,13 @@ def test_what_can_not_be_begun_is_said_in_a_sentence(method: Make, tmp_path: Pat
     with pytest.raises(UserError) as raised:
         method(**filled)
     assert str(raised.value) == sentence.replace("{}", str(tmp_path))
+
+
+def test_a_rare_word_that_is_known_gets_another_meaning_and_it_is_said(method: Make) -> None:
+    notice = "token_string: The model knows 'sks' already; with the new word it has only the new meaning."
+    made = method(token_string="sks")
+    assert [str(found) for found in made.notices] == [notice]
+    assert token_ids(made, "sks") == [tables(made)[0].shape[0]]
 
 
 def test_its_state_brings_it_back(method: Make) -> None:
