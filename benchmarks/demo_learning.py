@@ -1,4 +1,5 @@
-"""How far the demo LoRA moves the new caption towards the demo pictures, and how little it moves others.
+"""How far the demo LoRA moves the new caption towards the demo pictures, and how little it moves others,
+of which the regularization pictures show none.
 
     python benchmarks/demo_learning.py outputs/bloop.safetensors
 
@@ -10,6 +11,7 @@ drawn without the LoRA.
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +21,13 @@ from PIL import Image
 from torch import Tensor
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+from sd_scripts.starter.regularization import HELD_OUT  # noqa: E402
+
 STARTER = ROOT / "sd_scripts" / "starter"
 NEW = ["bloop monster"] * 16
-OTHERS = [
-    "red apple", "dog face", "castle", "rocket", "red heart", "sunflower", "umbrella", "slice of pizza", "penguin",
-    "guitar", "smiling sun", "cup of coffee", "frog face", "soccer ball", "house", "red car",
-]  # fmt: skip
+OTHERS = list(HELD_OUT)
 
 
 def sample(pipe: StableDiffusionPipeline, prompts: list[str]) -> list[Image.Image]:

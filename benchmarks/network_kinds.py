@@ -2,9 +2,9 @@
 
     python benchmarks/network_kinds.py [--steps 150] [--only locon loha]
 
-Each kind is trained on the demo pictures with the demo's settings and merged into the starter model. The measure is
-that of demo_learning.py: the distance of samples of the new caption to the demo pictures, and how far other captions
-moved.
+Each kind is trained on the demo pictures with the demo's settings, but without regularization pictures, and merged into
+the starter model. The measure is that of demo_learning.py: the distance of samples of the new caption to the demo
+pictures, and how far other captions moved.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def settings(kind: str, steps: int, folder: Path) -> dict[str, object]:
     """The demo's settings without samples, with the kind's own."""
     demo = json.loads((ROOT / "presets" / "lora" / "demo.json").read_text(encoding="utf-8"))["settings"]
     demo = {key: value for key, value in demo.items() if key in load.parameters() and not key.startswith("sample_")}
-    for key in ("network_dim", "network_alpha", "logging_dir"):
+    for key in ("network_dim", "network_alpha", "logging_dir", "reg_data_dir"):
         demo.pop(key, None)
     rate = RATES.get(kind)
     if rate:

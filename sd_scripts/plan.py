@@ -138,7 +138,9 @@ def _uninterrupted() -> Iterator[None]:
         yield
     finally:
         if was_on:
+            gc.freeze()  # or turning it on would search all of them at once
             gc.enable()
+            gc.unfreeze()
 
 
 def _with_steps(plan: Plan, config: TrainConfig) -> Plan:

@@ -47,11 +47,15 @@ class Buckets:
                 sizes |= {(width, height), (height, width)}
         return sorted(sizes)
 
+    @cached_property
+    def _sizes(self) -> frozenset[Size]:
+        return frozenset(self.table)
+
     def fit(self, size: Size) -> Fit:
         return self._shrunk(size) if self.no_upscale else cover(size, self._nearest(size))
 
     def _nearest(self, size: Size) -> Size:
-        if size in self.table:
+        if size in self._sizes:
             return size
         ratios, buckets = self._by_ratio
         ratio = size[0] / size[1]

@@ -7,13 +7,14 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ..config.captions import CaptionConfig
 from ..config.dataset import DatasetConfig
 from ..config.schema import Notice, Problem
+from ..errors import UserError
 from . import headers, texts
-from .buckets import Size
-from .index import Index, stamp_of
+from .index import Fact, Index
 from .info import FolderInfo
 from .records import Picture, Subset
 
@@ -86,8 +87,8 @@ def _is_image(name: str) -> bool:
 
 def _ending(name: str) -> str:
     """`.png` of `name.PNG`; quicker than pathlib's, which counts with a hundred thousand files."""
-    stem, dot, ending = name.rpartition(".")
-    return dot + ending.lower() if stem else ""
+    dot = name.rfind(".")
+    return name[dot:].lower() if dot > 0 else ""
 
 
 @dataclass
@@ -99,6 +100,7 @@ class Scan:
     problems: list[Problem] = field(default_factory=list)
     uncaptioned: int = 0
     empty: list[str] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
     broken: int = 0
 
     @property
@@ -124,68 +126,63 @@ def scan(subset: Subset) -> Scan:
         reason = "does not exist" if isinstance(error, FileNotFoundError) else f"can't be read: {error.strerror}"
         found.problems.append(Problem(subset.key, f"The folder {folder} {reason}; check its name and permissions."))
         return found
-    images = sorted(name for name in files if _is_image(name))
+    images = _images(found, files)
     _look(found, files, images)
     _judge(found, files, images)
     return found
 
 
+def _images(found: Scan, files: Iterable[str]) -> list[str]:
+    """The names of images; some that the installed Pillow can't read are noted."""
+    readable = tuple(headers.readable_endings())
+    unknown = tuple(set(headers.NEWER).difference(readable))
+    found.unreadable = sorted(name for name in files if name.lower().endswith(unknown)) if unknown else []
+    return sorted(name for name in files if name.lower().endswith(readable) and _ending(name))
+
+
 def _look(found: Scan, files: dict[str, os.DirEntry[str]], images: list[str]) -> None:
+    """Sizes and captions: trusted ones, remembered ones, and the others looked up."""
     index = Index(found.folder)
     info = FolderInfo.read(found.folder) if found.subset.dataset.cache_info else None
-    reader = _Reader(found, files, index)
-    for name in images:
-        trusted = info.get(name) if info else None
-        if trusted:
-            found.pictures.append(Picture(files[name].path, *trusted))
-        else:
-            reader.add(name)
-    index.keep_only("sizes", set(images))
+    trusted = {name: known for name in images if (known := info.get(name))} if info else {}
+    rest = [name for name in images if name not in trusted] if trusted else images
+    sizes = index.facts("sizes", [files[name] for name in rest], headers.size_of)
+    lines = _captions(found, files, rest, index)
+    broken = _broken(found, sizes, lines)
+    pictures = [
+        Picture(files[name].path, (size[0], size[1]), own)
+        for place, (name, size, own) in enumerate(zip(rest, sizes, lines, strict=True))
+        if place not in broken
+    ]
+    pictures += [Picture(files[name].path, *known) for name, known in trusted.items()]
+    found.pictures = sorted(pictures, key=lambda picture: picture.file) if trusted else pictures
+    index.keep_only("sizes", images)
     index.save()
     if info is not None and not found.problems:
         info.write(found.pictures)
 
 
-@dataclass
-class _Reader:
-    """Looks at one image after the other, or remembers what it saw last time."""
+def _broken(found: Scan, *facts: list[Fact]) -> set[int]:
+    """The places of images that a fact could not be found out of, after saying why."""
+    wrong = {place: fact for of in facts for place, fact in enumerate(of) if isinstance(fact, UserError)}
+    for place in sorted(wrong):
+        found.broke(str(wrong[place]))
+    return set(wrong)
 
-    found: Scan
-    files: dict[str, os.DirEntry[str]]
-    index: Index
 
-    def add(self, name: str) -> None:
-        try:
-            size = self._size(name)
-            captions = self._captions(name)
-        except (headers.BadImage, texts.BadCaption) as error:
-            self.found.broke(str(error))
-        else:
-            self.found.pictures.append(Picture(self.files[name].path, size, captions))
-
-    def _size(self, name: str) -> Size:
-        stamp = stamp_of(self.files[name].stat())
-        known = self.index.get("sizes", name, stamp)
-        if known is None:
-            known = headers.size_of(self.files[name].path)
-            self.index.put("sizes", name, stamp, known)
-        width, height = known
-        return width, height
-
-    def _captions(self, name: str) -> tuple[str, ...]:
-        subset = self.found.subset
-        file = texts.file_for(name.rpartition(".")[0], subset.captions.caption_extension, self.files)
-        if file is None:
-            self.found.uncaptioned += 1
-            return (subset.class_tokens or "",)
-        stamp = stamp_of(self.files[file].stat())
-        lines = self.index.get("captions", file, stamp)
-        if lines is None:
-            lines = texts.read_lines(Path(self.files[file].path))
-            self.index.put("captions", file, stamp, lines)
-        if not lines:
-            self.found.empty.append(file)
-        return tuple(lines) or ("",)
+def _captions(found: Scan, files: dict[str, os.DirEntry[str]], images: list[str], index: Index) -> list[Any]:
+    """The lines of each image's caption file, or why it can't be read; without a file the words of the folder."""
+    ending = found.subset.captions.caption_extension
+    stems = [name[: name.rfind(".")] for name in images]
+    names = [stem + ending if stem + ending in files else texts.file_for(stem, ending, files) for stem in stems]
+    there = [name for name in names if name is not None]
+    lines = dict(zip(there, index.facts("captions", [files[name] for name in there], texts.read_lines), strict=True))
+    index.keep_only("captions", there)
+    found.uncaptioned = len(names) - len(there)
+    found.empty = [name for name in there if lines[name] in ((), [])]
+    otherwise = (found.subset.class_tokens or "",)
+    read = [otherwise if name is None else lines[name] for name in names]
+    return [one if isinstance(one, UserError) else tuple(one) or ("",) for one in read]
 
 
 def _judge(found: Scan, files: dict[str, os.DirEntry[str]], images: list[str]) -> None:
@@ -196,10 +193,10 @@ def _judge(found: Scan, files: dict[str, os.DirEntry[str]], images: list[str]) -
         found.problems.append(Problem(subset.key, message))
     if not images:
         found.problems.append(Problem(subset.key, _no_images(folder)))
-    newer = set(headers.NEWER) - headers.readable_endings()
-    unreadable = sorted(name for name in files if _ending(name) in newer)
-    if unreadable:
-        message = f"{_few(unreadable)} in {folder} can't be read by the installed Pillow; save them as .png or .webp."
+    if found.unreadable:
+        message = (
+            f"{_few(found.unreadable)} in {folder} can't be read by the installed Pillow; save them as .png or .webp."
+        )
         found.problems.append(Problem(subset.key, message))
     if found.empty:
         message = (

@@ -77,7 +77,7 @@ class _Fits:
         fit = self._known.get(picture.size)
         if fit is None:
             fit = self._known[picture.size] = fit_of(self.config, self.buckets, picture.size)
-        if not all(fit.bucket):
+        if not (fit.bucket[0] and fit.bucket[1]):
             step = self.config.bucket_reso_steps
             width, height = picture.size
             message = f"The image {picture.path} is {width}x{height}, smaller than bucket_reso_steps {step}; "

@@ -11,11 +11,16 @@ import hashlib
 import json
 import os
 import sys
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..errors import UserError
+
 VERSION = 1
 Stamp = tuple[int, int]  # bytes, time of change in nanoseconds
+Fact = Any
+"""A size, a caption's lines, a hash; lists of JSON stand for tuples. Or the UserError of a file that can't be read."""
 
 
 def cache_folder() -> Path:
@@ -49,13 +54,31 @@ class Index:
         entry = facts.get(name) if facts else None
         return entry[2] if entry is not None and (entry[0], entry[1]) == stamp else None
 
+    def facts(self, kind: str, entries: Sequence[os.DirEntry[str]], look: Callable[[str], Any]) -> list[Fact]:
+        """The fact of each file: the one remembered, or what `look` finds out, or the UserError that it raises."""
+        known = self._known.setdefault(kind, {})
+        found = []
+        for entry in entries:  # written out, because there can be hundreds of thousands
+            stat, name = entry.stat(), entry.name
+            old = known.get(name)
+            if old is not None and old[1] == stat.st_mtime_ns and old[0] == stat.st_size:
+                found.append(old[2])
+                continue
+            try:
+                fact = look(entry.path)
+                self.put(kind, name, stamp_of(stat), fact)
+            except UserError as error:
+                fact = error
+            found.append(fact)
+        return found
+
     def put(self, kind: str, name: str, stamp: Stamp, fact: Any) -> None:
         self._known.setdefault(kind, {})[name] = (*stamp, fact)
         self._changed = True
 
-    def keep_only(self, kind: str, names: set[str]) -> None:
+    def keep_only(self, kind: str, names: Iterable[str]) -> None:
         """Forget files that are gone."""
-        gone = self._known.get(kind, {}).keys() - names
+        gone = self._known.get(kind, {}).keys() - set(names)
         for name in gone:
             del self._known[kind][name]
         self._changed = self._changed or bool(gone)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -118,12 +119,12 @@ class PlannedDataset:
     def batch_size(self) -> int:
         return self.config.train_batch_size
 
-    @property
+    @cached_property
     def buckets(self) -> dict[Size, int]:
         """Size -> how many images an epoch trains in it, repeats counted; sorted."""
         counts: Counter[Size] = Counter()
         for record in self.records:
-            counts[record.bucket] += record.repeats
+            counts[record.fit.bucket] += record.repeats
         return dict(sorted(counts.items()))
 
     @property

@@ -25,10 +25,10 @@ def file_for(stem: str, ending: str, names: Container[str]) -> str | None:
     return None
 
 
-def read_lines(file: Path) -> tuple[str, ...]:
+def read_lines(file: str | Path) -> tuple[str, ...]:
     """The lines that aren't blank. Raises BadCaption with the file's name."""
     try:
-        text = file.read_text(encoding="utf-8-sig")
+        text = Path(file).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         message = f"The caption file {file} is not UTF-8 text (byte {error.start + 1}); save it as UTF-8."
         raise BadCaption(message) from error
