@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,7 +14,7 @@ from sd_scripts.config.train_config import TrainConfig
 from sd_scripts.errors import UserError
 from sd_scripts.training.launch import SECRETS
 
-from . import additional, layout, values
+from . import access, additional, layout, values
 from .runs import sweep
 
 
@@ -27,6 +28,11 @@ class Entries:
     def of(cls, settings: Mapping[str, object]) -> Entries:
         """As if the form held these settings and the defaults of all others."""
         return cls(values.widget_values(layout.shown_parameters(), settings))
+
+    @classmethod
+    def gathered(cls, form: str) -> Entries:
+        """As the page's script hands them over."""
+        return cls(tuple(json.loads(form)))
 
     @property
     def parameters(self) -> Sequence[Parameter]:
@@ -99,7 +105,7 @@ class Entries:
         each = [load.from_flat({**flat, **self.secrets}) for flat in self.runs]
         found = [additional.moved(problem, self.additional) for loaded in each for problem in loaded.problems]
         found += [*self.additional.problems, *additional.overridden(self.settings, self.additional)]
-        found += [*self._too_many(), *self._several()]
+        found += [*self._too_many(), *self._several(), *self._outside()]
         problems = list(dict.fromkeys(found))
         stopped = any(problem.stops for problem in problems)
         return load.Loaded(None if stopped else each[0].config, problems)
@@ -110,6 +116,10 @@ class Entries:
         except UserError as error:
             return [Problem(next(iter(self.swept), ""), str(error))]
         return []
+
+    def _outside(self) -> list[Problem]:
+        """Places where the app may not go."""
+        return [problem for flat in self.runs for problem in access.problems(load.parameters().values(), flat)]
 
     def _several(self) -> list[Problem]:
         """What a start makes of fields that hold several values."""

@@ -21,11 +21,9 @@ BAR = """<div id="form-bar" role="search">
 </div>"""
 
 
-def build() -> gr.Button:
-    """-> the unseen button that puts what the script holds ready into the fields."""
+def build() -> None:
     about = f'<i id="form-data" data-form="{escape(json.dumps(data(), separators=(",", ":")))}"></i>'
     gr.HTML(BAR.replace("\n", " ") + about, elem_id="form-bar-part", padding=False)
-    return gr.Button("Put", elem_id="put", elem_classes="unseen")
 
 
 def data() -> list[dict[str, Any]]:

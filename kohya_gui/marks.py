@@ -84,7 +84,7 @@ def _changed(marks: Marks) -> Iterable[str]:
         if shown & {p.key for p in members}
     }
     yield f":is({_ids(shown)}) {{ --field-changed: inline-flex; --field-bar: var(--accent) }}"
-    yield f"body.only-changed #form-column .field:not({_ids(shown)}) {{ display: none !important }}"
+    yield f"body.only-changed #form-column .section .field:not({_ids(shown)}) {{ display: none !important }}"
     yield f"body.only-changed #form-column :is(.section, .more):not({_ids(parts, '')}) {{ display: none !important }}"
 
 

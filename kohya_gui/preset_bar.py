@@ -16,6 +16,7 @@ from . import layout, notes, offers, presets
 from .entries import Entries
 from .offers import Baseline
 from .texts import t
+from .wires import QUICK, Wires
 
 LARGEST_TEXT = presets.LARGEST_BYTES
 KINDS = ".json,.toml,.safetensors"
@@ -35,8 +36,8 @@ class PresetDesk:
         names, loaded = self.names(method), Baseline.read(baseline).name
         return gr.update(choices=names, value=loaded if loaded in names else None)
 
-    def choose(self, name: str | None, baseline: object, *given: Any) -> str:
-        now = Entries(given)
+    def choose(self, form: str, name: str | None, baseline: object) -> str:
+        now = Entries.gathered(form)
         file = presets.available(self.root, now.method).get(name or "")
         if file is None:
             return notes.sentence(t("Choose a preset of the list first."))
@@ -48,9 +49,9 @@ class PresetDesk:
         preset = presets.Preset(str(name), preset.description, settings, preset.notices)
         return offers.html(preset, now, Baseline.read(baseline), keep=True, own=False)
 
-    def open(self, carried: str, baseline: object, *given: Any) -> str:
+    def open(self, form: str, carried: str, baseline: object) -> str:
         """carried: a file that the visitor's browser has read, as JSON: its name, and its text or its metadata."""
-        now = Entries(given)
+        now = Entries.gathered(form)
         try:
             preset = self._carried(carried)
         except UserError as error:
@@ -68,8 +69,8 @@ class PresetDesk:
             return presets.from_trained_file(name, {str(key): str(text) for key, text in file["metadata"].items()})
         return presets.from_text(name, str(file.get("text") or ""))
 
-    def save(self, name: str, description: str, replace: bool, *given: Any) -> tuple[str, Any]:
-        now = Entries(given)
+    def save(self, form: str, name: str, description: str, replace: bool) -> tuple[str, Any]:
+        now = Entries.gathered(form)
         try:
             file = presets.write(self.root, now.method, name, description, self._whole(now), replace=replace)
         except UserError as error:
@@ -81,11 +82,11 @@ class PresetDesk:
         """With the method, which decides where the preset belongs."""
         return {layout.METHOD: now.method, **now.flat}
 
-    def as_json(self, name: str, description: str, *given: Any) -> str:
-        return self._download(name, "json", presets.as_json(description, self._whole(Entries(given))))
+    def as_json(self, form: str, name: str, description: str) -> str:
+        return self._download(name, "json", presets.as_json(description, self._whole(Entries.gathered(form))))
 
-    def as_toml(self, name: str, *given: Any) -> str:
-        return self._download(name, "toml", toml.write_flat(self._whole(Entries(given))))
+    def as_toml(self, form: str, name: str) -> str:
+        return self._download(name, "toml", toml.write_flat(self._whole(Entries.gathered(form))))
 
     def _download(self, name: str, ending: str, text: str) -> str:
         return json.dumps({"name": f"{name.strip() or 'settings'}.{ending}", "text": text})
@@ -144,16 +145,16 @@ def _about(opening: presets.Preset) -> str:
     return description + notes.problem_list(opening.notices)
 
 
-def connect(desk: PresetDesk, bar: Bar, widgets: list[Any], baseline: gr.BrowserState, quick: dict[str, Any]) -> None:
-    bar.choice.input(desk.choose, [bar.choice, baseline, *widgets], bar.said, **quick)
-    carries = "(carried, ...rest) => [window.trainForm.carried(), ...rest]"
-    bar.opened.click(desk.open, [bar.carried, baseline, *widgets], bar.said, js=carries, **quick)
-    bar.save.click(
-        desk.save, [bar.name, bar.description, bar.replace, *widgets], [bar.saved, bar.choice], **quick
-    )  # fmt: skip
+def connect(desk: PresetDesk, bar: Bar, wires: Wires, baseline: gr.BrowserState) -> None:
+    wires.fresh(bar.choice.input, desk.choose, [bar.choice, baseline], bar.said)
+    read = bar.opened.click(None, None, bar.carried, js="() => window.trainForm.carried()")
+    wires.fresh(read.then, desk.open, [bar.carried, baseline], bar.said)
+    wires.fresh(bar.save.click, desk.save, [bar.name, bar.description, bar.replace], [bar.saved, bar.choice])
     download = "(file) => { window.trainForm.download(file) }"
-    bar.json.click(desk.as_json, [bar.name, bar.description, *widgets], bar.carried, **quick).then(
-        None, bar.carried, js=download
-    )
-    bar.toml.click(desk.as_toml, [bar.name, *widgets], bar.carried, **quick).then(None, bar.carried, js=download)
-    widgets[0].change(desk.offered, [widgets[0], baseline], bar.choice, **quick)
+    for made in (
+        wires.fresh(bar.json.click, desk.as_json, [bar.name, bar.description], bar.carried),
+        wires.fresh(bar.toml.click, desk.as_toml, [bar.name], bar.carried),
+    ):
+        made.then(None, bar.carried, None, js=download)
+    method = wires.widgets[0]
+    method.change(desk.offered, [method, baseline], bar.choice, **QUICK)

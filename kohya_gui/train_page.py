@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,13 +17,14 @@ from sd_scripts.config import load
 from sd_scripts.config.schema import Parameter, Problem
 from sd_scripts.errors import UserError
 
-from . import command, form_bar, layout, marks, notes, offers, plan_view, preset_bar, presets, values
+from . import changes, command, form_bar, layout, marks, notes, offers, plan_view, preset_bar, presets, values
 from .entries import Entries
 from .form import method_choice, widget
 from .offers import Baseline
 from .preset_bar import PresetDesk
 from .runs.supervisor import Supervisor
 from .texts import t
+from .wires import QUICK, Wires
 
 FORM_KEY, BASELINE_KEY = "kohya-gui-form", "kohya-gui-baseline"
 
@@ -47,9 +49,9 @@ class TrainPage:
 
     # What the page asks for.
 
-    def check(self, baseline: object, *given: Any) -> tuple[str, str, str, dict[str, object]]:
+    def check(self, form: str, baseline: object) -> tuple[str, str, str, dict[str, object]]:
         """Marks, list of problems, no more words on the last start, and the form to restore after a reload."""
-        now = Entries(given)
+        now = Entries.gathered(form)
         return *self.judged(now, Baseline.read(baseline)), "", self.stored(now)
 
     def stored(self, now: Entries) -> dict[str, object]:
@@ -59,9 +61,9 @@ class TrainPage:
     def judged(self, now: Entries, baseline: Baseline) -> tuple[str, str]:
         return marks.html(marks.of(now, baseline.settings)), notes.problem_list(now.loaded.problems)
 
-    def plan(self, *given: Any) -> str:
+    def plan(self, form: str) -> str:
         """One plan at a time: a large folder takes seconds to look through."""
-        config = Entries(given).config
+        config = Entries.gathered(form).config
         if config is None:
             return notes.sentence(t("The plan is shown when the settings are right."), "quiet")
         try:
@@ -70,9 +72,9 @@ class TrainPage:
         except UserError as error:
             return notes.sentence(str(error))
 
-    def start(self, baseline: object, *given: Any) -> tuple[str, str, str, str]:
+    def start(self, form: str, baseline: object) -> tuple[str, str, str, str]:
         """Marks, list of problems, what else to say, and the id of the run that was started or queued first."""
-        now = Entries(given)
+        now = Entries.gathered(form)
         judged = self.judged(now, Baseline.read(baseline))
         if now.config is None:
             return *judged, notes.sentence(t("Nothing was started: see above what has to be put right first.")), ""
@@ -94,33 +96,33 @@ class TrainPage:
         runs = self.supervisor.start_sweep(name, now.flat, now.environment)
         return t("{count} runs are in the queue.", count=len(runs)), runs[0]
 
-    def command(self, *given: Any) -> Any:
-        loaded = Entries(given).loaded
+    def command(self, form: str) -> Any:
+        loaded = Entries.gathered(form).loaded
         if loaded.config is None:
             return gr.update(value="", visible=True, placeholder=t("There is a command once the settings are right."))
         return gr.update(value=command.line(load.to_flat(loaded.config)), visible=True)
 
-    def restore(self, stored: object, baseline: object, run: str) -> list[Any]:
-        """The form as this browser left it, or that of a run whose id stands in the address. Only widgets that differ
-        from the page as it was sent are touched. -> baseline, words, marks, problems, widgets."""
+    def restore(self, stored: object, baseline: object, run: str) -> str:
+        """The form as this browser left it, or that of a run whose id stands in the address: what the script is to put
+        into the page as it was sent. "" where the page is as it should be."""
         kept = _restorable(stored) if _opened_with(stored) == self.opening.settings else None
         known = Baseline.read(baseline) if kept is not None else self.baseline
         settings = self.opening.settings if kept is None else kept
         if not run:
-            return self._filled(settings, known, gr.skip())
+            return self._filling(settings, known, None)
         try:
-            found = presets.checked(run, "", self.supervisor.store.settings(run))
+            found = presets.checked(run, "", self.supervisor.store.settings(run)).settings
         except UserError as error:
-            return self._filled(settings, known, notes.sentence(str(error)))
-        found = presets.Preset(run, t("The settings of the run {run} are in the form.", run=run), found.settings)
-        mine = {key: value for key, value in found.settings.items() if key in layout.fields()}
+            return self._filling(settings, known, notes.sentence(str(error)))
+        mine = {key: value for key, value in found.items() if key in layout.fields()}
+        said = notes.sentence(t("The settings of the run {run} are in the form.", run=run), "quiet")
         back = offers.undo(Entries.of(mine), Entries.of(settings), known)
-        return self._filled(mine, Baseline(run, mine, own=True), notes.sentence(found.description, "quiet") + back)
+        return self._filling(mine, Baseline(run, mine, own=True), said + back)
 
-    def _filled(self, settings: Mapping[str, object], baseline: Baseline, said: object) -> list[Any]:
-        sent, wanted = Entries.of(self.opening.settings), Entries.of(settings)
-        changes = [gr.skip() if old == new else new for old, new in zip(sent.given, wanted.given, strict=True)]
-        return [baseline.as_dict(), said, *self.judged(wanted, baseline), *changes]
+    def _filling(self, settings: Mapping[str, object], baseline: Baseline, said: str | None) -> str:
+        made = changes.between(Entries.of(self.opening.settings), Entries.of(settings))
+        values = {change.parameter.key: change.new for change in made}
+        return json.dumps({"values": values, "baseline": baseline.as_dict(), "said": said})
 
 
 def _opened_with(stored: object) -> object:
@@ -164,12 +166,12 @@ def build(train: TrainPage) -> None:
         with gr.Column(elem_id="form-column", scale=11, min_width=320):
             method = method_choice(opening.shown[layout.METHOD])
             bar = preset_bar.build(train.desk, opening.method, train.opening)
-            put = form_bar.build()
-            widgets: list[Component] = [method, *_form(opening)]
+            form_bar.build()
+            wires = Wires([method, *_form(opening)])
             gr.HTML('<div id="help-line" aria-live="polite"></div>', elem_id="help-part", padding=False)
         with gr.Column(elem_id="run-column", scale=10, min_width=320):
             side = _side(train, opening)
-    _connect(train, bar, put, widgets, side, (form, baseline))
+    _connect(train, bar, wires, side, (form, baseline))
 
 
 def _form(opening: Entries) -> list[Component]:
@@ -230,37 +232,21 @@ def _side(train: TrainPage, opening: Entries) -> Side:
 
 
 def _connect(
-    train: TrainPage,
-    bar: preset_bar.Bar,
-    put: gr.Button,
-    widgets: list[Component],
-    side: Side,
-    kept: tuple[gr.BrowserState, gr.BrowserState],
+    train: TrainPage, bar: preset_bar.Bar, wires: Wires, side: Side, kept: tuple[gr.BrowserState, gr.BrowserState]
 ) -> None:
     form, baseline = kept
-    quick: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
     judged = [side.marks, side.problems]
-    checked = [*judged, side.said, form]
-
-    def planned(event: Any) -> None:
-        event.then(train.plan, widgets, side.plan, trigger_mode="always_last", **quick)
-
-    edits = [w.change for w in widgets]  # `input` misses what is pasted or deleted
-    planned(gr.on(edits, train.check, [baseline, *widgets], checked, trigger_mode="always_last", **quick))
-    preset_bar.connect(train.desk, bar, widgets, baseline, quick)
-    filled = [bar.choice, bar.said, baseline, *widgets]
-    done = put.click(None, filled, filled, js="(...all) => window.trainForm.put(all)")
-    planned(done.then(train.check, [baseline, *widgets], checked, trigger_mode="always_last", **quick))
-    side.print.click(train.command, widgets, side.command, **quick)
-    outcome = [*judged, side.said, side.run_id]
-    started = side.start.click(train.start, [baseline, *widgets], outcome, trigger_mode="once", **quick)
+    wires.connect_gathering()
+    wires.connect_putting(bar.choice, bar.said, baseline)
+    preset_bar.connect(train.desk, bar, wires, baseline)
+    checked = wires.check.click(
+        train.check, [wires.form, baseline], [*judged, side.said, form], trigger_mode="always_last", **QUICK
+    )
+    checked.then(train.plan, wires.form, side.plan, trigger_mode="always_last", **QUICK)
+    wires.fresh(side.print.click, train.command, [], side.command)
+    started = wires.fresh(side.start.click, train.start, [baseline], [*judged, side.said, side.run_id])
     started.then(None, side.run_id, js="(id) => { if (id) window.live.show(id) }")
     here = gr.context.Context.root_block
-    opened = here.load(
-        train.restore,
-        [form, baseline, side.run_id],
-        [baseline, bar.said, *judged, *widgets],
-        js="(form, baseline) => [form, baseline, window.trainForm?.runAsked() ?? '']",
-        **quick,
-    )
-    planned(opened)
+    asked = "(form, baseline) => [form, baseline, window.trainForm?.runAsked() ?? '']"
+    opened = here.load(train.restore, [form, baseline, side.run_id], bar.carried, js=asked, **QUICK)
+    opened.then(None, bar.carried, None, js="(text) => window.trainForm.restore(text)")

@@ -37,24 +37,49 @@
   const setting = (key) => settings().find((one) => one.key === key)
   const keyOf = (element) => element?.closest?.(".field")?.id.slice(2)
 
-  // Filling in. Gradio hands all values to `put`, which answers with those that change.
-  let waiting = null, carried = "", before = null
-  const filled = (values, extra = {}) => { waiting = { values, ...extra }; $("put").click() }
+  // The fields' values. `gathered` is handed all of them by Gradio, for the app; `put` answers it with those that change.
+  let current = [], form = "", checked = null, waiting = null, carried = "", before = null
+  const filled = (values, extra = {}) => {
+    waiting = { ...waiting, ...extra, values: { ...waiting?.values, ...values } }
+    $("put").click()
+  }
+  let timer
+  function look(wait = 200) {
+    clearTimeout(timer)
+    timer = setTimeout(() => $("gather")?.click(), wait)
+  }
   window.trainForm = {
-    put([, , baseline, ...all]) {
+    gathered(values) {
+      current = values
+      form = JSON.stringify(values)
+      return form
+    },
+    checkIfChanged() {
+      if (form === checked) return
+      checked = form
+      $("check").click()
+    },
+    put(baseline) {
       const { values = {}, baseline: next, said, undo } = waiting ?? {}
       waiting = null
       const { own, name } = next ?? baseline ?? {}
-      const answer = all.map(() => undefined)
+      const answer = Array(settings().length).fill(undefined)
       const old = {}
       for (const [key, value] of Object.entries(values)) {
         const found = setting(key)
         if (!found) continue
-        old[key] = all[found.place]
+        old[key] = current[found.place]
         answer[found.place] = value
       }
       if (undo) before = { values: old, baseline }
-      return [own ? null : name || null, said, next, ...answer]
+      if (next) checked = null
+      const choice = said === undefined ? undefined : own ? null : name || null
+      return [choice, said, next, ...answer]
+    },
+    look,
+    restore(text) {
+      const { values, baseline, said } = JSON.parse(text)
+      filled(values, { baseline, said: said ?? undefined })
     },
     carried: () => carried,
     download(file) {
@@ -70,6 +95,9 @@
       return run ?? ""
     },
     set: filled, setting, settings, goTo, facts: () => facts,
+  }
+  for (const kind of ["input", "change", "click", "keyup", "focusout", "drop"]) {
+    document.addEventListener(kind, (event) => event.target.closest?.("#form-column .field") && look(), true)
   }
   const undoButton = () => `<div class="buttons"><button type="button" class="offer-undo">${t("Undo")}</button></div>`
 
@@ -146,7 +174,8 @@
     const about = setting(keyOf(element)), line = $("help-line")
     if (!about || !line || line.dataset.key === about.key) return
     line.dataset.key = about.key
-    const initial = about.secret ? "" : about.initial === "" ? t("not set") : about.initial
+    const named = { "": t("not set"), True: t("on"), False: t("off") }
+    const initial = about.secret ? "" : named[about.initial] ?? about.initial
     line.replaceChildren(
       make("b", { textContent: about.label }), make("button", { type: "button", className: "key", title: t("Copy the key"), textContent: about.key }),
       make("span", { textContent: about.help }), make("small", { textContent: initial && t("Default: {value}", { value: initial }) }))
@@ -193,20 +222,21 @@
   function search(text) {
     const words = plain(text).split(/\s+/).filter(Boolean)
     if (!words.length) return []
-    const scored = settings().map((one) => {
-      const label = plain(one.label), key = plain(one.key), help = plain(one.help)
-      let score = 0
-      for (const word of words) {
-        if (key === word || label === word) score += 40
-        else if (label.startsWith(word) || key.startsWith(word)) score += 20
-        else if (label.includes(word) || key.includes(word)) score += 12
-        else if (help.includes(word)) score += 2
-        else return { one, score: 0 }
-      }
-      if (key.includes(words.join(" ")) || label.includes(words.join(" "))) score += 15
-      return { one, score: score - (facts.hidden.includes(one.key) ? 1 : 0) }
-    })
-    return scored.filter(({ score }) => score > 0).sort((a, b) => b.score - a.score || a.one.place - b.one.place).slice(0, 30).map(({ one }) => one)
+    const scored = settings().map((one) => ({ one, score: score(one, words) })).filter(({ score }) => score > 0)
+    const rank = ({ one, score }) => score + (one.part === "basic" ? 5 : 0) - (facts.hidden.includes(one.key) ? 30 : 0)
+    return scored.sort((a, b) => rank(b) - rank(a) || a.one.place - b.one.place).slice(0, 30).map(({ one }) => one)
+  }
+  function score({ label, key, help }, words) {
+    const names = [...plain(label).split(" "), ...plain(key).split(" ")], told = plain(help)
+    let sum = 0
+    for (const word of words) {
+      if (names.includes(word)) sum += 20
+      else if (names.some((name) => name.startsWith(word))) sum += 14
+      else if (names.some((name) => name.includes(word))) sum += 10
+      else if (told.includes(word)) sum += 2
+      else return 0
+    }
+    return sum + ([plain(label), plain(key)].some((name) => name.includes(words.join(" "))) ? 10 : 0)
   }
   function marked(text, words) {
     const pattern = words.filter(Boolean).map((word) => word.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")).join("|")

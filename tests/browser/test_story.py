@@ -125,27 +125,6 @@ def test_wrong_values_are_said_at_the_field_and_stop_the_start(
     expect(page.locator("#command textarea")).to_have_value(re.compile("--max_grad_norm=0"), timeout=PATIENCE)
 
 
-def test_presets_replace_the_whole_form(
-    app: Any, browser_page: Any, settings: Any, tmp_path: Path, shoot: Callable[..., None]
-) -> None:
-    page = browser_page
-    app.start(settings=settings)
-    open_page(page, app)
-    file = tmp_path / "other.json"
-    file.write_text('{"description": "Another.", "settings": {"network_dim": 24, "learning_rat": 1}}')
-    with page.expect_file_chooser() as chooser:
-        page.click("#open-preset")
-    chooser.value.set_files(str(file))
-    expect(field(page, "network_dim")).to_have_value("24", timeout=PATIENCE)
-    expect(field(page, "output_name")).to_have_value("", timeout=PATIENCE)
-    see(page, "#preset-said", "Did you mean learning_rate?")
-    see(page, "#preset-said", "Another.")
-    shoot(page, "7-preset")
-    page.reload()
-    expect(field(page, "network_dim")).to_have_value("24", timeout=PATIENCE)
-    expect(field(page, "output_name")).to_have_value("", timeout=PATIENCE)
-
-
 def test_where_a_login_is_asked_for_nothing_is_seen_without_it(
     app: Any, browser_page: Any, settings: Any, shoot: Callable[..., None]
 ) -> None:

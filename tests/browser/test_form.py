@@ -1,0 +1,274 @@
+"""The form of the Train page, as a visitor uses it."""
+
+from __future__ import annotations
+
+import json
+import re
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+expect = pytest.importorskip("playwright.sync_api").expect
+PATIENCE = 180_000
+
+KOHYA_SS = {
+    "LoRA_type": "Standard", "network_dim": 24, "network_alpha": 12, "learning_rate": 0.0003, "epoch": 2,
+    "optimizer": "AdamW8bit", "max_resolution": "64,64", "lr_warmup": 10, "flux1_checkbox": False,
+    "additional_parameters": "--min_snr_gamma 5", "lowvram": True, "no_such_thing": 1,
+}  # fmt: skip
+
+
+@pytest.fixture
+def page(app: Any, browser_page: Any, images: Path) -> Any:
+    """The Train page of an app whose form is filled in."""
+    settings = {
+        "train_data_dir": str(images), "resolution": "64,64", "max_train_steps": 60, "seed": 10,
+        "output_name": "teapot", "min_bucket_reso": 64,
+    }  # fmt: skip
+    app.start(settings=settings)
+    visit(browser_page, app)
+    return browser_page
+
+
+def visit(page: Any, app: Any, query: str = "") -> None:
+    page.goto(app.url + query)
+    page.wait_for_selector("#p-output_name .tools", state="attached")
+    page.wait_for_selector("#plan dl")
+
+
+def field(page: Any, key: str) -> Any:
+    return page.locator(f"#p-{key}").locator("input, textarea").first
+
+
+def holds(page: Any, key: str, value: str) -> None:
+    expect(field(page, key)).to_have_value(value, timeout=PATIENCE)
+
+
+def see(page: Any, selector: str, text: str | re.Pattern[str]) -> None:
+    expect(page.locator(selector)).to_contain_text(text, timeout=PATIENCE)
+
+
+def open_file(page: Any, file: Path) -> None:
+    with page.expect_file_chooser() as chooser:
+        page.click("#open-preset")
+    chooser.value.set_files(str(file))
+    page.wait_for_selector(".offer")
+
+
+def method(page: Any, title: str) -> None:
+    page.locator("#p-method label", has_text=title).click()
+
+
+def test_a_preset_of_kohya_ss_says_what_it_changes_before_it_does(
+    page: Any, app: Any, tmp_path: Path, shoot: Callable[..., None]
+) -> None:
+    file = tmp_path / "mine.json"
+    file.write_text(json.dumps(KOHYA_SS), encoding="utf-8")
+    open_file(page, file)
+    see(page, ".offer", re.compile(r"Network rank\s*4\s*24"))
+    see(page, ".offer", "no_such_thing")
+    holds(page, "network_dim", "4")
+    shoot(page, "form-1-offer")
+    page.click("#offer-cancel")
+    expect(page.locator(".offer")).to_have_count(0)
+    holds(page, "network_dim", "4")
+    open_file(page, file)
+    page.click("#offer-apply")
+    holds(page, "network_dim", "24")
+    holds(page, "output_name", "teapot")
+    holds(page, "seed", "")
+    expect(page.locator("#changed-count")).to_have_text("2", timeout=PATIENCE)  # folder and name are the visitor's own
+    page.reload()
+    holds(page, "network_dim", "24")
+    expect(page.locator("#changed-count")).to_have_text("2", timeout=PATIENCE)
+
+
+def test_applying_a_preset_can_be_undone(page: Any) -> None:
+    page.locator("#preset input").click()
+    page.get_by_role("option", name="SD1 style").click()
+    page.click("#offer-apply")
+    holds(page, "network_dim", "64")
+    page.click(".offer-undo")
+    holds(page, "network_dim", "4")
+    holds(page, "max_train_steps", "60")
+    expect(page.locator("#changed-count")).to_have_text("0", timeout=PATIENCE)
+
+
+def test_what_was_changed_is_marked_and_reset_at_its_field(page: Any, shoot: Callable[..., None]) -> None:
+    field(page, "network_dim").fill("99")
+    page.locator("#p-flip_aug, #more-dataset > button").first.click()
+    page.locator("#p-flip_aug input").check()
+    expect(page.locator("#changed-count")).to_have_text("2", timeout=PATIENCE)
+    page.click("#toggle-changed")
+    expect(page.locator("#p-learning_rate")).to_be_hidden()
+    expect(page.locator("#p-flip_aug")).to_be_visible()
+    expect(page.locator("#g-loss")).to_be_hidden()
+    shoot(page, "form-2-changed")
+    page.locator("#p-network_dim .reset").click()
+    holds(page, "network_dim", "4")
+    expect(page.locator("#changed-count")).to_have_text("1", timeout=PATIENCE)
+    page.click("#reset-all")
+    expect(page.locator("#p-flip_aug input")).not_to_be_checked(timeout=PATIENCE)
+    expect(page.locator("#p-learning_rate")).to_be_visible()
+
+
+SEARCHES = {
+    "min_snr": "min_snr_gamma",
+    "noise truly black": "zero_terminal_snr",
+    "hugging token": "huggingface_token",
+    "rank": "network_dim",
+}  # fmt: skip
+
+
+def test_the_search_finds_a_setting_and_goes_to_it(page: Any, shoot: Callable[..., None]) -> None:
+    for words, key in SEARCHES.items():
+        page.locator("h2").first.click()
+        page.keyboard.press("/")
+        page.keyboard.type(words)
+        expect(page.locator("#search-results [aria-selected=true]")).to_have_attribute("data-key", key)
+        if key == "min_snr_gamma":
+            shoot(page, "form-3-search")
+        page.keyboard.press("Enter")
+        expect(field(page, key)).to_be_focused(timeout=PATIENCE)
+        expect(page.locator("#help-line")).to_contain_text(key)
+
+
+def test_another_method_hides_what_it_has_no_use_for_and_keeps_what_was_filled_in(
+    page: Any, shoot: Callable[..., None]
+) -> None:
+    field(page, "network_dim").fill("24")
+    method(page, "DreamBooth")
+    expect(page.locator("#g-network")).to_be_hidden(timeout=PATIENCE)
+    page.click("#print-command")
+    expect(page.locator("#command textarea")).to_have_value(re.compile("--method=dreambooth"), timeout=PATIENCE)
+    expect(page.locator("#command textarea")).not_to_have_value(re.compile("network_dim"))
+    holds(page, "output_name", "teapot")
+    shoot(page, "form-4-dreambooth")
+    method(page, "LoRA")
+    expect(page.locator("#g-network")).to_be_visible(timeout=PATIENCE)
+    holds(page, "network_dim", "24")
+
+
+def test_the_blocks_are_typed_and_chosen_in_their_picture(page: Any, shoot: Callable[..., None]) -> None:
+    page.click("#blocks-network > button")
+    rate = page.locator("#blocks .down .block-row input[type=text]").nth(2)
+    rate.fill("0.5")
+    rate.press("Tab")
+    holds(page, "down_lr_weight", "1, 1, 0.5, 1, 1, 1, 1, 1, 1, 1, 1, 1")
+    page.locator("#blocks .curves select").nth(1).select_option("cosine")
+    holds(page, "up_lr_weight", "cosine")
+    page.locator("#blocks .tabs button", has_text="Ranks").first.click()
+    middle = page.locator("#blocks .mid input[type=text]")
+    middle.fill("0")
+    middle.press("Tab")
+    expect(field(page, "block_dims")).to_have_value(re.compile(r"^(4, ){12}0(, 4){12}$"), timeout=PATIENCE)
+    expect(page.locator("#blocks .mid .block-row")).to_have_class(re.compile("out"))
+    page.locator("#blocks-network").scroll_into_view_if_needed()
+    shoot(page, "form-5-blocks")
+    page.locator("#blocks .curves button", has_text="Clear").click()
+    holds(page, "block_dims", "")
+    expect(page.locator("#problems")).not_to_contain_text("to put right")
+
+
+def trained_file(folder: Path) -> Path:
+    """As large as a real one's header, with tensors that nobody reads."""
+    tags = {"ss_network_module": "networks.lora", "ss_network_dim": "12", "ss_network_alpha": "6.0", "ss_seed": "77",
+            "ss_output_name": "bloop", "ss_resolution": "(64, 64)", "ss_learning_rate": "0.0002",
+            "ss_min_bucket_reso": "64"}  # fmt: skip
+    header = json.dumps({"__metadata__": tags, "x": {"dtype": "F16", "shape": [4], "data_offsets": [0, 8]}}).encode()
+    file = folder / "bloop.safetensors"
+    file.write_bytes(struct.pack("<Q", len(header)) + header + b"\0" * 8)
+    return file
+
+
+def test_a_trained_file_opens_as_a_new_run(page: Any, tmp_path: Path, shoot: Callable[..., None]) -> None:
+    open_file(page, trained_file(tmp_path))
+    see(page, ".offer", "does not say where the images lay")
+    shoot(page, "form-6-trained-file")
+    page.click("#offer-apply")
+    holds(page, "network_dim", "12")
+    holds(page, "seed", "77")
+    page.click("#start")
+    see(page, "#live-state", "Done")
+
+
+def test_a_run_opens_as_the_form(page: Any, app: Any) -> None:
+    field(page, "network_dim").fill("9")
+    page.click("#start")
+    see(page, "#live-state", "Done")
+    field(page, "network_dim").fill("10")
+    field(page, "seed").fill("3")
+    expect(page.locator("#changed-count")).to_have_text("2", timeout=PATIENCE)
+    visit(page, app, f"?run={app.store.ids()[0]}")
+    holds(page, "network_dim", "9")
+    assert "run=" not in page.url
+    see(page, "#preset-said", app.store.ids()[0])
+    page.click(".offer-undo")
+    holds(page, "network_dim", "10")
+
+
+def test_several_values_start_several_runs(page: Any, app: Any, shoot: Callable[..., None]) -> None:
+    field(page, "learning_rate").fill("1e-4, 5e-5")
+    expect(page.locator("#start")).to_have_text("Start 2 runs", timeout=PATIENCE)
+    see(page, "#problems", "Start makes 2 runs")
+    shoot(page, "form-7-sweep")
+    page.click("#start")
+    see(page, "#start-said", "2 runs")
+    assert len(app.store.ids()) == 2
+
+
+def test_additional_parameters_are_checked_as_they_are_typed(page: Any) -> None:
+    page.evaluate("trainForm.goTo('additional_parameters')")
+    expect(field(page, "additional_parameters")).to_be_focused(timeout=PATIENCE)
+    field(page, "additional_parameters").fill("--learning_rat 1e-5")
+    see(page, "#problems", "Did you mean learning_rate?")
+    field(page, "additional_parameters").fill("--learning_rate 1e-5")
+    expect(page.locator("#problems")).not_to_contain_text("to put right", timeout=PATIENCE)
+    page.click("#print-command")
+    expect(page.locator("#command textarea")).to_have_value(re.compile("--learning_rate=1e-05"), timeout=PATIENCE)
+
+
+def test_a_form_is_downloaded_and_opened_again(page: Any, tmp_path: Path) -> None:
+    field(page, "network_dim").fill("33")
+    page.click("#save-part > button")
+    for ending, button in (("json", "#export-json"), ("toml", "#export-toml")):
+        page.locator("#preset-name input, #preset-name textarea").first.fill("kept")
+        with page.expect_download() as download:
+            page.click(button)
+        assert download.value.suggested_filename == f"kept.{ending}"
+        download.value.save_as(tmp_path / f"kept.{ending}")
+        field(page, "network_dim").fill("5")
+        expect(page.locator("#changed-count")).to_have_text("1", timeout=PATIENCE)
+        open_file(page, tmp_path / f"kept.{ending}")
+        page.click("#offer-apply")
+        holds(page, "network_dim", "33")
+
+
+def test_help_and_key_are_there_without_hovering(page: Any, shoot: Callable[..., None]) -> None:
+    help_text = page.locator("#p-network_dim .info-text")
+    assert help_text.bounding_box()["height"] <= 1
+    page.locator("#p-network_dim .ask").click()
+    assert help_text.bounding_box()["height"] > 10
+    expect(page.locator("#p-network_dim .tools .key")).to_have_text("network_dim")
+    page.click("#toggle-help")
+    page.click("#toggle-keys")
+    assert page.locator("#p-learning_rate .info-text").bounding_box()["height"] > 10
+    expect(page.locator("#p-learning_rate .key")).to_be_visible()
+    shoot(page, "form-8-help")
+
+
+def test_the_form_fits_a_phone_and_the_dark(app: Any, page: Any, shoot: Callable[..., None]) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    shoot(page, "form-9-phone")
+    page.click("#toggle-dark")
+    page.locator("#preset input").click()
+    page.get_by_role("option", name="SD1 style").click()
+    page.wait_for_selector(".offer")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    shoot(page, "form-10-phone-dark")
+    page.set_viewport_size({"width": 1280, "height": 900})
+    shoot(page, "form-11-dark")
