@@ -29,6 +29,11 @@ def problems(config: TrainConfig) -> Iterator[Problem]:
         yield from _network_problems(config)
     if config.captions.caches_texts and trains_text_encoder(config):
         yield Problem("cache_text_encoder_outputs", f"The text encoder is trained, so {WAYS_OUT[config.method]}.")
+    if config.model.no_token_padding and config.captions.caches_texts:
+        message = (
+            "What the text encoder says can be cached only for captions of one length; turn this or the cache off."
+        )
+        yield Problem("no_token_padding", message)
     width, height = config.dataset.size
     if config.family == "sdxl" and width * height < SDXL_AREA / 2 and not config.dataset.dataset_config:
         yield Notice(

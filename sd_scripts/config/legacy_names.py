@@ -99,7 +99,6 @@ GONE = {
 
 NOT_HERE = {
     "train_inpainting": "Inpainting models can't be trained here, so it was left out.",
-    "no_token_padding": "Captions are always padded, as sd-scripts does for LoRA, so it was left out.",
 }
 """Switches that matter when they are on -> what is said then."""
 

@@ -40,7 +40,6 @@ RATES_OF_TEXT_ENCODERS = ("learning_rate_te1", "learning_rate_te2")
 
 WITHOUT_EFFECT = {
     "use_safetensors": "Models are saved as safetensors unless save_model_as says otherwise, so it has no effect.",
-    "no_token_padding": "Captions are always padded, as sd-scripts does too, so it has no effect.",
 }
 """Flags of sd-scripts that are understood and change nothing -> why."""
 

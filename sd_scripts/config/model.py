@@ -43,6 +43,10 @@ class ModelConfig(Group):
     weighted_captions: bool = False
     """Read (word), [word] and (word:1.3) in captions as emphasis, as prompts do."""
 
+    no_token_padding: Annotated[bool, AppliesTo(families=("sd1", "sd2")), Ui(label="No token padding")] = False
+    """Fill captions up only to the longest of their batch, and not to the maximum caption tokens. The model was trained
+    with the filling, so leave it off unless you know better."""
+
     no_half_vae: Annotated[bool, Ui(label="VAE in full precision")] = False
     """Run the VAE in 32 bits whatever the mixed precision. Helps when pictures come out black."""
 

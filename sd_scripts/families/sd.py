@@ -31,7 +31,8 @@ class StableDiffusion1(LatentDiffusion):
             raise UserError(
                 f"clip_skip: It is {skip}, but the model's text encoder has {layers} layers; set at most {layers}."
             )
-        return Reading(model.max_token_length or text.CHUNK, skip, model.weighted_captions)
+        padded = not model.no_token_padding
+        return Reading(model.max_token_length or text.CHUNK, skip, model.weighted_captions, padded=padded)
 
     def encode_captions(self, captions: Sequence[str]) -> Condition:
         return Condition(text.encode(captions, self.tokenizers[0], self.text_encoders[0], self.reading))

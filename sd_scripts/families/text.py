@@ -21,21 +21,33 @@ CHUNK = 75
 @dataclass(frozen=True)
 class Reading:
     """How captions are read. length: 75, 150 or 225 tokens. clip_skip: which layer's output counts, 1 for the last.
-    normalized: it goes through the final normalization, which the last layer's always does."""
+    normalized: it goes through the final normalization, which the last layer's always does. padded: captions are filled
+    up to `length`, and not only to the longest that is read with them."""
 
     length: int = CHUNK
     clip_skip: int = 1
     weighted: bool = False
     normalized: bool = True
+    padded: bool = True
 
 
 def tokenize(captions: Sequence[str], tokenizer: Any, reading: Reading) -> tuple[Tensor, Tensor]:
     """Token ids and weights, both (B, length + 2): begin, up to `length` tokens, end, padding."""
     rows = [_tokens(caption, tokenizer, reading) for caption in captions]
-    return torch.tensor([ids for ids, _ in rows]), torch.tensor([weights for _, weights in rows])
+    length = reading.length if reading.padded else _least(max(len(ids) for ids, _ in rows), reading.length)
+    begin, end, pad = tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id
+    filled = [[begin, *ids, end, *[pad] * (length - len(ids))] for ids, _ in rows]
+    weighted = [[1.0, *weights, 1.0, *[1.0] * (length - len(weights))] for _, weights in rows]
+    return torch.tensor(filled), torch.tensor(weighted)
+
+
+def _least(longest: int, length: int) -> int:
+    """To which number of tokens all captions of a batch are brought: whole chunks where one is not enough."""
+    return longest if longest <= CHUNK else min(length, -(-longest // CHUNK) * CHUNK)
 
 
 def _tokens(caption: str, tokenizer: Any, reading: Reading) -> tuple[list[int], list[float]]:
+    """A caption's own tokens, as many as are read, and their weights."""
     pieces = read_emphasis(caption) if reading.weighted else [(caption, 1.0)]
     ids: list[int] = []
     weights: list[float] = []
@@ -43,10 +55,7 @@ def _tokens(caption: str, tokenizer: Any, reading: Reading) -> tuple[list[int], 
         found = tokenizer(text, add_special_tokens=False, verbose=False).input_ids
         ids += found
         weights += [weight] * len(found)
-    ids, weights = ids[: reading.length], weights[: reading.length]
-    missing = reading.length - len(ids)
-    ids = [tokenizer.bos_token_id, *ids, tokenizer.eos_token_id, *[tokenizer.pad_token_id] * missing]
-    return ids, [1.0, *weights, 1.0, *[1.0] * missing]
+    return ids[: reading.length], weights[: reading.length]
 
 
 def chunks(ids_BT: Tensor, eos: int, pad: int) -> Tensor:
@@ -55,6 +64,8 @@ def chunks(ids_BT: Tensor, eos: int, pad: int) -> Tensor:
     Where padding is not the end token (SD 2), a chunk that text runs through ends with the end token, and a chunk of
     padding alone begins with it, so that each holds one.
     """
+    if ids_BT.shape[1] <= CHUNK + 2:
+        return ids_BT[:, None]
     begin, last = ids_BT[:, :1], ids_BT[:, -1:]
     pieces = [torch.cat([begin, ids_BT[:, i : i + CHUNK], last], 1) for i in range(1, ids_BT.shape[1] - 1, CHUNK)]
     ids_BNT = torch.stack(pieces, 1)
@@ -72,7 +83,7 @@ def join(hidden_BNTC: Tensor) -> Tensor:
 
 
 def encode(captions: Sequence[str], tokenizer: Any, text_encoder: Any, reading: Reading) -> Tensor:
-    """(B, length + 2, C). Emphasis multiplies hidden states token by token, and their mean is not restored."""
+    """(B, length + 2, C), shorter without padding. Emphasis multiplies hidden states token by token, and their mean is not restored."""
     ids_BNT, weights_BT = _chunked(captions, tokenizer, reading)
     deep = reading.clip_skip > 1
     output = text_encoder(ids_BNT.flatten(0, 1).to(_device(text_encoder)), output_hidden_states=deep)

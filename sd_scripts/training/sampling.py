@@ -77,8 +77,7 @@ def draw(
         return tensors
 
     latents_BCHW = pipeline(
-        **_told(family, prompt.text, ""),
-        **_told(family, prompt.negative, "negative_"),
+        **_told(family, prompt),
         width=prompt.width or drawing.width,
         height=prompt.height or drawing.height,
         num_inference_steps=prompt.steps,
@@ -90,12 +89,16 @@ def draw(
     return _decode(family, latents_BCHW, pipeline)
 
 
-def _told(family: ModelFamily, text: str, start: str) -> dict[str, Tensor]:
-    """What a prompt says, by the names that pipelines have for it."""
-    condition = family.condition([text])
+def _told(family: ModelFamily, prompt: Prompt) -> dict[str, Tensor]:
+    """What a prompt and its negative say, by the names that pipelines have for it; both of one length."""
+    condition = family.condition([prompt.text, prompt.negative])
     found = {"prompt_embeds": condition.text_BTC, "pooled_prompt_embeds": condition.pooled_BD}
-    place = family.device, family.compute_dtype
-    return {f"{start}{name}": value.to(*place) for name, value in found.items() if value is not None}
+    return {
+        f"{start}{name}": value[row : row + 1].to(family.device, family.compute_dtype)
+        for row, start in enumerate(("", "negative_"))
+        for name, value in found.items()
+        if value is not None
+    }
 
 
 def _decode(family: ModelFamily, latents_BCHW: Tensor, pipeline: Any) -> Image:

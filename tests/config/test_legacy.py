@@ -220,10 +220,6 @@ SAID = {
     ),
     "inpainting": ({"train_inpainting": True}, {}, "train_inpainting: Inpainting models can't be trained here, "
     "so it was left out."),
-    "padding": (
-        {"no_token_padding": True}, {},
-        "no_token_padding: Captions are always padded, as sd-scripts does for LoRA, so it was left out.",
-    ),
     "two optimizers": (
         {"optimizer": "Prodigy", "use_8bit_adam": True}, {"optimizer_type": "Prodigy"},
         "use_8bit_adam: The file chooses the optimizer Prodigy too, which is taken.",

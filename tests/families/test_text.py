@@ -101,3 +101,22 @@ def test_brackets_are_text_where_captions_are_not_weighted(encoder: CLIPTextMode
     assert not torch.equal(
         text.encode(["(red)"], tokenizer, encoder, Reading()), text.encode(["red"], tokenizer, encoder, Reading())
     )
+
+
+def test_without_padding_captions_are_as_long_as_the_longest_of_their_batch(
+    encoder: CLIPTextModel, word_id: int
+) -> None:
+    """As diffusers' DreamBooth example reads them; what one caption says alone does not depend on padding behind it."""
+    tokenizer, bare = own_tokenizer(), Reading(150, padded=False)
+    captions = [WORD, " ".join([WORD] * 3)]
+    ids, weights = text.tokenize(captions, tokenizer, bare)
+    assert torch.equal(ids, tokenizer(captions, padding=True, return_tensors="pt").input_ids)
+    assert weights.shape == ids.shape
+    found = text.encode(captions, tokenizer, encoder, bare)
+    assert torch.allclose(found, text.encode(captions, tokenizer, encoder, Reading())[:, :5], atol=1e-6)
+
+
+@pytest.mark.parametrize(("words", "length", "expected"), [(0, 75, 0), (75, 225, 75), (76, 225, 150), (200, 150, 150)])
+def test_without_padding_long_captions_fill_whole_pieces(words: int, length: int, expected: int) -> None:
+    ids, _ = text.tokenize([" ".join([WORD] * words)], own_tokenizer(), Reading(length, padded=False))
+    assert ids.shape == (1, expected + 2)

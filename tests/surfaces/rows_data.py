@@ -15,6 +15,7 @@ ROWS = {
     "clip_skip": Row(2, "network text"),
     "max_token_length": Row(150, "text"),
     "weighted_captions": Row(True, "text"),
+    "no_token_padding": Row(True, "network text"),
     "no_half_vae": Row(True, "memory model", BF16),
     "lowram": Row(True, "memory"),
     "train_data_dir": Row("@other", "batches images steps"),

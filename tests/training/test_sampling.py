@@ -109,3 +109,16 @@ def test_settings_without_prompts_need_nothing() -> None:
     from sd_scripts.config.sampling import SamplingConfig
 
     check(SamplingConfig())
+
+
+def test_prompts_of_other_lengths_are_drawn_without_padding_too(tiny_model: Path) -> None:
+    from sd_scripts.config.model import ModelConfig
+    from sd_scripts.config.precision import PrecisionConfig
+    from sd_scripts.families import load_family
+
+    unpadded = load_family(
+        ModelConfig(pretrained_model_name_or_path=str(tiny_model), no_token_padding=True), PrecisionConfig()
+    )
+    with torch.no_grad():
+        picture = draw(unpadded, Prompt("a cat on a mat", negative="dog", steps=2), 0, Drawing(32, 32, 1, "ddim"))
+    assert picture.size == (32, 32)
