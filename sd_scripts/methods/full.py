@@ -187,9 +187,9 @@ class FullMethod(Method):
         with ExitStack() as stack:
             for others in filter(None, (self._exact, self._average)):
                 stack.enter_context(others.in_place())
-            saving.save_model(self.family, path, layout, self.precision, self.metadata(progress), chosen)
+            saving.save_model(self.family, path, layout, self.precision, self._metadata(progress), chosen)
 
-    def metadata(self, progress: Place) -> dict[str, str]:
+    def _metadata(self, progress: Place) -> dict[str, str]:
         """ss_ fields and ModelSpec fields."""
         settings, now = to_flat(self.config, all=True), time.time()
         place = {"epoch": progress.epoch_under_way, "step": progress.step}

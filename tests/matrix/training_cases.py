@@ -36,6 +36,11 @@ METHODS = {
         {"network_module": "lycoris.kohya", "algo": "loha", "network_dim": 2},
         fixed_text={"network_train_unet_only": True},
     ),
+    "dreambooth": Method(
+        {"method": "dreambooth", "learning_rate": 1e-4, "optimizer_type": "AdamW8bit"},
+        fixed_text={"train_text_encoder": False},
+    ),
+    "finetune": Method({"method": "finetune", "learning_rate": 1e-4, "ema": True, "ema_decay": 0.5}, fixed_text={}),
     "textual_inversion": Method(
         {"method": "textual_inversion", "token_string": "zork", "init_word": "red", "caption_prefix": "zork,"}
     ),

@@ -134,7 +134,8 @@ def after_steps(seen: Seen) -> Any:
     before = [parameter.clone() for parameter in method.parameters()]
     figures = method.after_step()
     kept = [torch.equal(*pair) for pair in zip(before, method.parameters(), strict=True)]
-    return sorted(figures), all(kept)
+    averages = [digest(value) for name, value in method.state_dict().items() if name.startswith("ema.")]
+    return sorted(figures), all(kept), averages
 
 
 @surface

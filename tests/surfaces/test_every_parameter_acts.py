@@ -19,10 +19,7 @@ from sd_scripts.config.train_config import all_parameters
 pytestmark = pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler.step:UserWarning")
 
 ROWS = acting.rows()
-AWAITED = {
-    "block_lr", "ema", "ema_decay", "fused_backward_pass", "fused_optimizer_groups", "method",
-    "sdxl", "train_text_encoder",
-}  # fmt: skip
+AWAITED = {"block_lr", "sdxl"}
 """Parameters whose work is being built."""
 Look = Callable[[Mapping[str, Any]], dict[str, str]]
 
