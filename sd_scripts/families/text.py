@@ -83,7 +83,10 @@ def join(hidden_BNTC: Tensor) -> Tensor:
 
 
 def encode(captions: Sequence[str], tokenizer: Any, text_encoder: Any, reading: Reading) -> Tensor:
-    """(B, length + 2, C), shorter without padding. Emphasis multiplies hidden states token by token, and their mean is not restored."""
+    """(B, length + 2, C), shorter without padding.
+
+    Emphasis multiplies hidden states token by token, and their mean is not restored.
+    """
     ids_BNT, weights_BT = _chunked(captions, tokenizer, reading)
     deep = reading.clip_skip > 1
     output = text_encoder(ids_BNT.flatten(0, 1).to(_device(text_encoder)), output_hidden_states=deep)

@@ -112,6 +112,8 @@ def test_settings_without_prompts_need_nothing() -> None:
 
 
 def test_prompts_of_other_lengths_are_drawn_without_padding_too(tiny_model: Path) -> None:
+    import torch
+
     from sd_scripts.config.model import ModelConfig
     from sd_scripts.config.precision import PrecisionConfig
     from sd_scripts.families import load_family
