@@ -26,6 +26,7 @@ SAVED_PER_CHANNEL = {"sd1": 353, "sd2": 353, "sdxl": 643}
 CHECKPOINTED_PER_CHANNEL = {"sd1": 75, "sd2": 75, "sdxl": 70}
 AUTOCAST_BYTES = 3  # of a number that is kept for going back: half of them stay in 32 bits (norms, softmax)
 VAE_CHANNELS, VAE_COPIES = 128, 4
+ATTENTIONS = 16  # networks of a U-Net that can each read a new word in its own way
 
 OPTIMIZER_BYTES = {
     "adamw": 8, "adamw8bit": 2, "pagedadamw": 8, "pagedadamw8bit": 2, "pagedadamw32bit": 8, "adamwschedulefree": 8,
@@ -105,7 +106,9 @@ def trained_numbers(config: TrainConfig, found: Sizes) -> int | None:
         return of_network(config.network.resolved(), parts, found.exact)
     if config.model.method in ("dreambooth", "finetune"):
         return found.parts["unet"].parameters
-    return 0
+    texts = [part for name, part in found.parts.items() if name.startswith("text_encoder")]
+    widths = sum(part.width for part in texts)
+    return sum(config.textual_inversion.words.values()) * widths * (ATTENTIONS if config.textual_inversion.xti else 1)
 
 
 def of_network(network: NetworkConfig, parts: dict[str, Part], exact: bool) -> int | None:
@@ -157,7 +160,7 @@ def disk(config: TrainConfig, plan: Plan, found: Sizes, trained: int) -> Disk:
     what the optimizer remembers of them."""
     saving = config.saving
     number = {"float": SINGLE, "fp16": HALF, "bf16": HALF}.get(saving.save_precision or "", _trained_bytes(config))
-    written = trained if config.model.method == "lora" else found.parameters
+    written = found.parameters if config.model.method in ("dreambooth", "finetune") else trained
     state = trained * (SINGLE + optimizer_bytes(config)) if saving.save_state or saving.save_state_on_train_end else 0
     files, states = kept(saving, plan)
     return Disk(written * number, files, state, states, latents(plan, found.vae_factor))

@@ -56,6 +56,17 @@ def test_as_many_numbers_are_trained_as_were_told(family, network, planned):
     assert estimate.trained_numbers(config, sizes.of_model("sd_scripts/starter/model", "sd1")) == stored
 
 
+@pytest.mark.parametrize(("settings", "numbers"), [
+    ({"num_vectors_per_token": 3}, 3 * 96), ({"token_string": "cat1 cat2"}, 2 * 96), ({"xti": True}, 16 * 96),
+])  # fmt: skip
+def test_a_new_word_is_a_few_vectors_and_so_is_its_file(planned, settings, numbers):
+    word = {"method": "textual_inversion", "token_string": "cat1", "init_word": "cat", "use_object_template": True}
+    config, made = planned(**{**word, **settings})
+    found = sizes.of_model("sd_scripts/starter/model", "sd1")
+    assert estimate.trained_numbers(config, found) == numbers
+    assert estimate.disk(config, made, found, numbers).file == 4 * numbers
+
+
 @pytest.mark.parametrize("network", [
     {**LYCORIS, "algo": "lokr"}, {**LYCORIS, "algo": "boft", "network_dim": 4}, {**LYCORIS, "preset": "attn-only"},
     {"network_dim": 4, "block_dims": [4] * 25}, {"dim_from_weights": True, "network_weights": "x.safetensors"},

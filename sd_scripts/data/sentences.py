@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from random import Random
 
@@ -74,7 +75,8 @@ def problems(config: TextualInversionConfig, datasets: Iterable[PlannedDataset])
     if config.uses_sentences or not config.token_string:
         return
     records = [record for data in datasets for record in data.records if not record.is_reg]
-    without = sum(not _holds_a_word(record, config) for record in records)
+    pattern = config.pattern
+    without = sum(not _holds_a_word(record, pattern) for record in records)
     words = " or ".join(config.token_string)
     if records and without == len(records):
         message = f"No caption holds {words}, so there is nothing to learn it from; write it into the captions, set "
@@ -84,7 +86,7 @@ def problems(config: TextualInversionConfig, datasets: Iterable[PlannedDataset])
         yield Notice("token_string", message)
 
 
-def _holds_a_word(record: ImageRecord, config: TextualInversionConfig) -> bool:
+def _holds_a_word(record: ImageRecord, pattern: re.Pattern[str]) -> bool:
     captions = record.subset.captions
     lines = (captions.caption_prefix, captions.caption_suffix, *record.captions)
-    return any(config.pattern.search(line) for line in lines if line)
+    return any(pattern.search(line) for line in lines if line)

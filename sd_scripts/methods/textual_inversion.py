@@ -23,7 +23,7 @@ from ..config.textual_inversion import file_name
 from ..errors import UserError
 from ..words import files, layers
 from ..words.vectors import Vectors, like, repeated
-from ..words.vocabulary import Vocabulary, knows
+from ..words.vocabulary import Vocabulary
 from .base import PROGRAM, Method, Place, weight_dtype
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class TextualInversion(Method):
         self.places = _places(self.settings.words)
         self.layers = layers.names(family.unet) if self.settings.xti else {}
         self.parts = files.parts(len(family.text_encoders))
-        self._refuse_known_words()
+        self._check_words()
         start = self._start(seed)
         self.vectors = nn.ModuleDict()
         for number, part in enumerate(self.parts):
@@ -52,12 +52,18 @@ class TextualInversion(Method):
             layers.separate(family.unet, list(self.layers.values()))
             family.reader = layers.LayerReader(len(self.layers))
 
-    def _refuse_known_words(self) -> None:
+    def _check_words(self) -> None:
+        """Other programs can't add a word that the tokenizer has as it is; one that it has at the end of a text loses
+        the meaning that it had."""
         for word in self.settings.words:
-            if any(knows(tokenizer, word) for tokenizer in self.family.tokenizers):
+            known = self.family.tokenizers[0].get_vocab()
+            if {word, word.lower()} & known.keys():
                 raise UserError(
                     f"token_string: The model knows {word!r} already; choose a word that it does not, such as {word}1."
                 )
+            if f"{word.lower()}</w>" in known:
+                message = f"The model knows {word!r} already; with the new word it has only the new meaning."
+                self.notices.append(Notice("token_string", message))
 
     def _teach(self, number: int, part: str, start_LVD: Tensor) -> None:
         embedding = self.family.text_encoders[number].get_input_embeddings()

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import pickle
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,13 +51,20 @@ def read(path: Path, parts: Iterable[str], layers: Iterable[str], key: str = "we
     if not found:
         raise UserError(f"{key}: {path} holds no new word; choose a file that textual inversion has written.")
     parts, names = list(parts), list(layers)
-    wanted = {PARTS[part] for part in parts} if len(parts) > 1 else set(names) if set(found) & set(names) else {ONE}
+    wanted = _wanted(found, parts, names)
     if set(found) != wanted:
         raise UserError(f"{key}: {path} is for {_kind(found)}; choose one for {_kind(wanted)}.")
     if len(parts) > 1:
         return {part: found[PARTS[part]][None] for part in parts}
     many = [found[name] for name in names] if wanted == set(names) else [found[ONE]] * max(1, len(names))
     return {parts[0]: torch.stack(many)}
+
+
+def _wanted(found: Iterable[str], parts: Sequence[str], layers: Sequence[str]) -> set[str]:
+    """The names in a file for these text encoders; of layers either all are there or one table for all."""
+    if len(parts) > 1:
+        return {PARTS[part] for part in parts}
+    return set(layers) if set(found) & set(layers) else {ONE}
 
 
 def _kind(names: Iterable[str]) -> str:

@@ -39,9 +39,3 @@ class Vocabulary:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._tokenizer, name)
-
-
-def knows(tokenizer: Any, word: str) -> bool:
-    """Whether the word has a token of its own already, at the end of a text or within it."""
-    known = tokenizer.get_vocab()
-    return word in known or word.lower() in known or f"{word.lower()}</w>" in known
