@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,7 +20,9 @@ from sd_scripts.data import headers
 from sd_scripts.data.texts import OTHER_ENDINGS
 from sd_scripts.errors import UserError
 
-from . import access, pictures
+from . import access, dataset_making, pictures
+from .answers import told
+from .dataset_making import DATASETS
 from .live import Answer, meant, signed_in
 from .runs.supervisor import ROOT
 
@@ -31,8 +32,6 @@ MOST_TAGS = 1000
 MOST_EXAMPLES = 50
 MOST_FOLDERS = 500
 DEMO = ROOT / "sd_scripts" / "starter" / "demo"
-DATASETS = ROOT / "outputs" / "datasets"
-"""Where folders that visitors upload or have made lie."""
 
 
 class BadRequest(UserError):
@@ -201,19 +200,12 @@ def tags(folder: ImageFolder) -> dict[str, Any]:
     return {"all": len(counts), "tags": list(islice(counts.items(), MOST_TAGS))}
 
 
-def told(action: Callable[[], Any]) -> Answer:
-    """What the action returns; what the visitor can put right becomes its sentence."""
-    try:
-        return Answer(action())
-    except UserError as error:
-        return Answer({"error": str(error)}, 409)
-
-
 def router() -> APIRouter:
     library = Library()
     routes = APIRouter(prefix="/live/dataset", dependencies=[Depends(signed_in)], include_in_schema=False)
     _looking(routes, library)
     _changing(routes, library)
+    routes.routes.extend(dataset_making.router().routes)
     return routes
 
 

@@ -23,6 +23,7 @@ from sd_scripts.errors import UserError
 from sd_scripts.tokens import Read
 
 from . import access, pictures
+from .answers import told
 from .live import Answer, signed_in
 from .plan_view import MOST_KEPT, PLANS, Planned
 from .texts import t
@@ -219,11 +220,11 @@ def router() -> APIRouter:
 
     @routes.get("/{name}/checks")
     def checks(name: str) -> Answer:
-        return _told(lambda: details(name).checks())
+        return told(lambda: details(name).checks())
 
     @routes.get("/{name}/items")
     def items(name: str, kind: str = "", offset: int = 0, limit: int = 60) -> Answer:
-        return _told(lambda: details(name).page(kind, max(0, offset), max(1, limit)))
+        return told(lambda: details(name).page(kind, max(0, offset), max(1, limit)))
 
     @routes.get("/{name}/crops/{place}")
     def crop(name: str, place: int, side: int = 320) -> Response:
@@ -233,10 +234,3 @@ def router() -> APIRouter:
             return Answer({"error": str(error)}, 404)
 
     return routes
-
-
-def _told(action: Callable[[], Any]) -> Answer:
-    try:
-        return Answer(action())
-    except UserError as error:
-        return Answer({"error": str(error)}, 409)

@@ -19,7 +19,7 @@ PAGES = {"": "Train", "dataset": "Dataset", "runs": "Runs", "tools": "Tools", "s
 EVERY_PAGE = ("texts.js", "page.js")
 FILES = {
     "": ("run.js", "chart.js", "live.css", "live.js", "plan.css", "plan.js", "train.css", "train.js", "blocks.js"),
-    "dataset": ("dataset.css", "dataset.js"),
+    "dataset": ("dataset.css", "dataset.js", "dataset_making.js"),
     "runs": ("run.js", "chart.js", "live.css", "live.js", "compare.js", "runs.css", "runs.js"),
     "tools": ("tools.css", "tools.js"),
     "settings": ("settings.css", "settings.js"),

@@ -60,6 +60,7 @@
     constructor(place) {
       this.place = place
       this.folder = ""
+      this.masks = ""
       this.ending = ".txt"
       this.tags = []
       this.selected = new Set()
@@ -234,8 +235,9 @@
       check.checked = this.selected.has(item.name)
       check.addEventListener("change", () => { this.selected[check.checked ? "add" : "delete"](item.name); this.showScope(); this.forget() })
       const image = make("img", { src: this.picture(item, 320), alt: item.name, loading: "lazy", decoding: "async", onerror: () => image.replaceWith(make("span", { class: "broken" }, t("This picture can't be read."))) })
+      const mask = this.masks && make("img", { class: "mask", src: address("mask", { masks: this.masks, name: item.name, side: 320 }), alt: t("mask"), loading: "lazy", onerror: () => { mask.remove(); note.textContent = t("This picture has no mask.") } })
       return make("li", { "data-name": item.name },
-        make("button", { type: "button", class: "picture", title: t("Enlarge"), onclick: () => this.enlarge(item) }, image),
+        make("button", { type: "button", class: "picture", title: t("Enlarge"), onclick: () => this.enlarge(item) }, image, mask || null),
         make("div", { class: "meta" }, make("label", { title: item.name }, check, make("span", {}, item.name)), make("span", { class: item.size ? "" : "bad" }, size)), text, note)
     }
 

@@ -141,3 +141,61 @@ def test_text_that_can_t_be_saved_stays_in_its_field(app: Any, browser_page: Any
     see(page, "#dataset .count", "1 to 60 of 70")
     expect(caption(page, "03.png")).to_have_value("mine")
     assert text(folder, "03") == "theirs"
+
+
+def test_folders_are_balanced_prepared_and_uploaded(
+    app: Any, browser_page: Any, folder: Path, shoot: Callable[..., None], tmp_path: Path
+) -> None:
+    """Names carry the test's own folder's, because what is made lies beside the program."""
+    import shutil
+
+    from PIL import Image
+
+    from kohya_gui.dataset_making import DATASETS
+
+    page, name = browser_page, f"test {tmp_path.name}"
+    small = folder.parent / "3_dog"
+    small.mkdir()
+    for number in range(7):
+        shutil.copy2(folder / f"{number:02d}.png", small)
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    for number in range(7):
+        mask = Image.new("L", (96, 64), 40)
+        mask.paste(255, (24, 16, 72, 56))
+        mask.save(masks / f"{number:02d}.png")
+    try:
+        app.start()
+        page.goto(f"{app.url}dataset?folder={folder.parent}")
+        see(page, "#dataset .making", "Balance folders")
+        repeats = page.get_by_label("Repeats of 3_dog")
+        expect(repeats).to_have_value("100", timeout=PATIENCE)
+        page.fill("#ds-balance-name", name)
+        page.click("#ds-balance-file")
+        see(page, "#dataset .making .made", f"{name}.toml")
+        shoot(page, "15-dataset-balance")
+        page.get_by_role("button", name="3_dog").click()
+        see(page, "#dataset .count", "1 to 7 of 7")
+        page.locator("#dataset summary", has_text="Prepare for training").click()
+        page.fill("#ds-identifier", "sks")
+        page.fill("#ds-class", "dog")
+        page.fill("#ds-set", name)
+        page.click("#ds-prepare")
+        see(page, "#dataset aside .made", str(DATASETS / name / "img"))
+        assert sorted(path.name for path in (DATASETS / name / "img" / "10_sks dog").iterdir())[0] == "00.png"
+        page.locator("#dataset summary", has_text="Masks").click()
+        page.fill("#ds-masks", str(masks))
+        page.press("#ds-masks", "Tab")
+        expect(page.locator("#dataset img.mask")).to_have_count(7, timeout=PATIENCE)
+        expect(page.locator("#dataset img.mask").first).to_have_js_property("naturalWidth", 96, timeout=PATIENCE)
+        shoot(page, "16-dataset-prepared")
+        page.locator("#dataset summary", has_text="Upload pictures").click()
+        page.fill("#ds-upload-name", f"{name} sent")
+        page.set_input_files("#ds-upload-files", [folder / "00.png", folder / "00.txt", small / "03.png"])
+        page.click("#ds-upload")
+        see(page, "#dataset .count", "1 to 2 of 2")
+        expect(caption(page, "00.png")).to_have_value("cat, blue scarf, sitting")
+    finally:
+        for place in (DATASETS / name, DATASETS / f"{name} sent"):
+            shutil.rmtree(place, ignore_errors=True)
+        (DATASETS / f"{name}.toml").unlink(missing_ok=True)
