@@ -89,3 +89,11 @@ def test_a_run_that_crashed_and_was_resumed_ends_in_the_same_weights(
 def test_latents_kept_in_memory_and_in_files_give_the_same(trained: Train, method: str) -> None:
     file = METHODS[method].file
     assert trained(cache_latents=True).weights(file) == trained(cache_latents_to_disk=True).weights(file)
+
+
+def test_captions_that_were_encoded_once_teach_the_same(trained: Train, method: str) -> None:
+    fixed = METHODS[method].fixed_text
+    if fixed is None:
+        pytest.skip("what captions turn into is what it trains")
+    live, kept = trained(**fixed), trained(**fixed, cache_text_encoder_outputs=True)
+    assert kept.losses == pytest.approx(live.losses, rel=1e-3)
