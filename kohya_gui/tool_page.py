@@ -133,7 +133,7 @@ def build(tool: Tool) -> ToolPage:
                 with gr.Accordion(t("More ({count})", count=len(more)), open=False, elem_classes="more"):
                     widgets += _fields(tool, more)
             with gr.Row():
-                start = gr.Button(t("Run"), variant="primary", elem_id=f"run-{tool.name}", scale=2)
+                start = gr.Button(t("Start"), variant="primary", elem_id=f"run-{tool.name}", scale=2)
                 stop = gr.Button(t("Stop"), elem_id=f"stop-{tool.name}", scale=1)
             said = gr.Textbox(
                 label=t("Result"),

@@ -14,7 +14,8 @@ from setup.console import SetupProblem, lenient_output
 APP_OPTIONS = """
 the app's own options (handed on as they are):
   --listen ADDRESS  --server_port PORT  --inbrowser  --share  --username NAME  --password WORD
-  --headless  --root_path PATH  --config FILE
+  --users FILE  --add_user NAME  --no-auth  --allow FOLDER  --headless  --root_path PATH  --config FILE
+  --runs FOLDER  --state FOLDER  --resume_lost
 """
 CHOICE = re.compile(r"auto|default|cpu|xpu|cu\d{3}|rocm\d+(\.\d+){1,2}|(https?|file)://\S+")
 
