@@ -16,6 +16,18 @@ from sd_scripts.errors import UserError
 
 PREFIX = "/live/tensorboard/ui"
 START_SECONDS = 60.0
+LEASH = """
+import os, sys, threading
+
+def end_with_the_app():
+    sys.stdin.buffer.read()
+    os._exit(0)
+
+threading.Thread(target=end_with_the_app, daemon=True).start()
+from tensorboard.main import run_main
+run_main()
+"""
+"""TensorBoard, which ends when the app does, however that ends: then the pipe between them is closed."""
 
 
 class NoTensorBoard(UserError):
@@ -50,9 +62,9 @@ class TensorBoard:
                 raise NoTensorBoard("TensorBoard is not installed; install it with: pip install tensorboard")
             self.folder, self.port = folder, _free_port()
             self._process = subprocess.Popen(  # noqa: S603
-                [sys.executable, "-m", "tensorboard.main", "--logdir", str(folder), "--host", "127.0.0.1",
+                [sys.executable, "-c", LEASH, "--logdir", str(folder), "--host", "127.0.0.1",
                  "--port", str(self.port), "--path_prefix", PREFIX, "--reload_interval", "5"],
-                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+                stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
             )  # fmt: skip
             self._wait()
 
@@ -77,7 +89,11 @@ class TensorBoard:
 
     def _end(self) -> None:
         process, self._process = self._process, None
-        if process is None or process.poll() is not None:
+        if process is None:
+            return
+        if process.stdin:
+            process.stdin.close()
+        if process.poll() is not None:
             return
         process.terminate()
         try:
