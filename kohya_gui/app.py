@@ -20,6 +20,7 @@ from sd_scripts.errors import UserError
 from sd_scripts.tools import TOOLS
 
 from . import (
+    api,
     dataset_page,
     live,
     login,
@@ -80,6 +81,7 @@ def build(made: Parts) -> gr.Blocks:
     tops = partial(theme.header, TITLE, can_leave=made.settings.options.asks)
     with texts.building():
         with gr.Blocks(title=TITLE, fill_width=True, analytics_enabled=False) as page:
+            api.build(made.supervisor)  # before anything else takes the names
             _top(tops(""))
             train_page.build(made.train)
         for path, filled in _others(made).items():

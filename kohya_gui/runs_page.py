@@ -9,6 +9,6 @@ def build() -> None:
     """Puts the page into the Blocks that are being built."""
     with gr.Row(elem_id="runs-columns"):
         with gr.Column(elem_id="list-column", scale=11, min_width=320):
-            gr.HTML('<div id="runs"></div>', elem_id="runs-card", elem_classes="card")
+            gr.HTML('<div id="runs"></div>', elem_id="runs-card")
         with gr.Column(elem_id="run-column", scale=10, min_width=320):
             gr.HTML('<div id="live" aria-live="off"></div>', elem_id="live-card")

@@ -30,7 +30,7 @@
     return `${Math.floor(s / size)} ${unit}` + (rest ? ` ${rest} ${small}` : "")
   }
   const pace = (rate) => rate >= 1 ? t("{n} steps/s", { n: rate.toFixed(rate < 10 ? 2 : 1) }) : t("{n} s/step", { n: (1 / rate).toFixed(1) })
-  const bytes = (count) => count >= 2 ** 30 ? `${(count / 2 ** 30).toFixed(1)} GB` : `${Math.round(count / 2 ** 20)} MB`
+  const bytes = (count) => count >= 2 ** 30 ? `${(count / 2 ** 30).toFixed(1)} GB` : count >= 2 ** 20 ? `${Math.round(count / 2 ** 20)} MB` : `${Math.ceil(count / 1024)} kB`
   const short = (value) => value === 0 ? "0" : Math.abs(value) < 1e-3 || Math.abs(value) >= 1e5 ? value.toExponential(1).replace("+", "") : String(+value.toPrecision(3))
 
   async function call(path, options) {

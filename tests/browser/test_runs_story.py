@@ -180,6 +180,28 @@ def test_runs_are_compared(app: Any, browser_page: Any, shoot: Callable[..., Non
     expect(page.locator("#compare")).to_have_count(0)
 
 
+def test_a_sweep_from_the_form_to_the_comparison(
+    app: Any, browser_page: Any, images: Path, shoot: Callable[..., None]
+) -> None:
+    page = browser_page
+    folder = {"train_data_dir": str(images), "resolution": "64,64", "min_bucket_reso": 64, "output_name": "teapot"}
+    app.start(settings={**folder, **QUICK})
+    page.goto(app.url)
+    page.wait_for_selector("#start")
+    page.locator("#p-learning_rate").locator("input, textarea").first.fill("1e-4, 5e-5, 2e-5")
+    see(page, "#plan", "40")
+    page.click("#start")
+    see(page, "#start-said", "3 runs are in the queue.")
+    open_runs(page, app)
+    expect(page.locator('li.run[data-state="done"]')).to_have_count(3, timeout=PATIENCE)
+    see(page, "#runs-earlier", "teapot learning_rate=5e-05")
+    for box in page.locator('li.run input[type="checkbox"]').all():
+        box.check()
+    page.click("#runs-compare")
+    see(page, "#compare-settings", "Learning rate")
+    shoot(page, "runs-12-sweep")
+
+
 def test_the_page_works_on_a_phone_and_in_the_dark(
     app: Any, new_page: Callable[..., Any], shoot: Callable[..., None]
 ) -> None:

@@ -364,3 +364,30 @@ def test_changes_of_one_entry_from_many_threads_all_arrive(store: RunStore) -> N
     for thread in threads:
         thread.join()
     assert store.entry(run).place == 40
+
+
+# The real engine
+
+
+def test_the_engine_goes_on_in_the_same_folder_and_ends_in_the_same_weights(
+    train: Any, tiny_settings: dict[str, Any], store: RunStore
+) -> None:
+    """What `resume` writes is what the engine reads."""
+    from sd_scripts.train import main
+
+    settings = {**tiny_settings, "save_every_n_steps": 2, "save_state": True, "network_dropout": 0.2}
+    run = store.create("tiny", {key: value for key, value in settings.items() if key != "run_dir"})
+    config, output = store.folder(run).config, Path(str(tiny_settings["output_dir"]))
+    assert main(["--config_file", str(config)]) == 0
+    whole = (output / "tiny.safetensors").read_bytes()
+    store.set_resume(run, output / "tiny-step00000004-state")
+    assert main(["--config_file", str(config)]) == 0
+    reader = store.reader(run)
+    assert (reader.attempt, reader.step, reader.state) == (2, 6, "done")
+    assert _tensors((output / "tiny.safetensors").read_bytes()) == _tensors(whole)
+    assert "resume" not in store.settings(run)
+
+
+def _tensors(file: bytes) -> bytes:
+    """What follows the header, in which times are noted."""
+    return file[8 + int.from_bytes(file[:8], "little") :]
