@@ -20,9 +20,9 @@ from sd_scripts.estimate import Disk, Estimate, Memory
 from sd_scripts.plan import Plan
 
 from . import notes
+from .texts import t
 
 MOST_KEPT = 4
-UNKNOWN_TIME = "unknown until the first steps"
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +65,7 @@ class Plans:
         with self._lock:
             planned = self._kept.get(name)
         if planned is None:
-            raise NoSuchPlan("This plan is out of date; change any field of the form, or load the page again.")
+            raise NoSuchPlan(t("This plan is out of date; change any field of the form, or load the page again."))
         return planned
 
 
@@ -86,16 +86,17 @@ def card(config: TrainConfig, runs: Path | None = None) -> str:
         _needs(estimate.of(config, made, runs)),
         _folders(made),
         _sizes(made),
-        f'<button type="button" class="plan-open" data-plan="{name}">See the pictures as they are trained</button>',
+        f'<button type="button" class="plan-open" data-plan="{name}">'
+        f"{escape(t('See the pictures as they are trained'))}</button>",
     ))  # fmt: skip
     return f'<section class="plan" aria-label="Plan">{body}</section>{said}'
 
 
 def _numbers(made: Plan) -> str:
     facts = {
-        "steps": made.total_steps, "epochs": made.epochs, "images an epoch": made.num_train_images,
-        "regularization images": made.num_reg_images, "validation images": made.num_validation_images,
-        "warm-up steps": made.warmup_steps,
+        t("steps"): made.total_steps, t("epochs"): made.epochs, t("images an epoch"): made.num_train_images,
+        t("regularization images"): made.num_reg_images, t("validation images"): made.num_validation_images,
+        t("warm-up steps"): made.warmup_steps,
     }  # fmt: skip
     return _list({name: f"{value:,}" for name, value in facts.items() if value})
 
@@ -109,36 +110,54 @@ def _list(facts: dict[str, str], kind: str = "") -> str:
 
 
 def _needs(found: Estimate) -> str:
-    facts = {"memory": _memory(found.memory), "disk": _disk(found.disk), "time": _time(found)}
+    facts = {t("memory"): _memory(found.memory), t("disk"): _disk(found.disk), t("time"): _time(found)}
     return _list(facts, "needs")
 
 
 def _memory(memory: Memory | None) -> str:
     if memory is None:
-        return "not estimated for this kind of network"
-    parts = {"model": memory.model, "training": memory.trained, "pictures": memory.pictures}
+        return _unknown()
+    parts = {t("model"): memory.model, t("training"): memory.trained, t("pictures"): memory.pictures}
     return _about(size(memory.bytes), " + ".join(f"{name} {size(count)}" for name, count in parts.items()))
 
 
 def _disk(disk: Disk | None) -> str:
     if disk is None:
-        return "not estimated for this kind of network"
-    parts = [f"{_many(disk.files, 'file')} of {size(disk.file)}"]
-    parts += [f"{_many(disk.states, 'state')} of {size(disk.state)}"] if disk.states else []
-    parts += [f"latents {size(disk.latents)}"] if disk.latents else []
+        return _unknown()
+    each = size(disk.file)
+    parts = [
+        t("1 file of {size}", size=each)
+        if disk.files == 1
+        else t("{count} files of {size}", count=disk.files, size=each)
+    ]
+    if disk.states:
+        each = size(disk.state)
+        one = t("1 state of {size}", size=each)
+        parts.append(one if disk.states == 1 else t("{count} states of {size}", count=disk.states, size=each))
+    if disk.latents:
+        parts.append(t("cached latents {size}", size=size(disk.latents)))
     return _about(size(disk.bytes), " + ".join(parts))
 
 
 def _time(found: Estimate) -> str:
     if found.pace is None or found.seconds is None:
-        return UNKNOWN_TIME
+        return escape(t("unknown until the first steps"))
     speed = found.pace.per_second
-    pace = f"{speed:.2g} steps/s" if speed >= 1 else f"{1 / speed:.2g} s a step"
-    return _about(duration(found.seconds), f"{pace}, as {found.pace.run} went; samples and saving come on top")
+    pace = (
+        t("{number} steps/s", number=f"{speed:.2g}")
+        if speed >= 1
+        else t("{number} s a step", number=f"{1 / speed:.2g}")
+    )
+    how = t("{pace}, as {run} went; samples and saving come on top", pace=pace, run=found.pace.run)
+    return _about(duration(found.seconds), how)
+
+
+def _unknown() -> str:
+    return escape(t("not estimated for this kind of network"))
 
 
 def _about(amount: str, how: str) -> str:
-    return f"about {escape(amount)} <small>{escape(how)}</small>"
+    return f"{escape(t('about {amount}', amount=amount))} <small>{escape(how)}</small>"
 
 
 def size(count: float) -> str:
@@ -169,7 +188,8 @@ def duration(seconds: float) -> str:
 
 def _folders(made: Plan) -> str:
     rows = [row for data in made.datasets for row in _of_folders(data)]
-    return _table(f"Folders ({len(rows)})", ("folder", "images", "repeats", "an epoch"), rows)
+    names = (t("folder"), t("images"), t("repeats"), t("an epoch"))
+    return _table(t("Folders ({count})", count=len(rows)), names, rows)
 
 
 def _of_folders(data: PlannedDataset) -> Iterator[tuple[str, ...]]:
@@ -178,13 +198,13 @@ def _of_folders(data: PlannedDataset) -> Iterator[tuple[str, ...]]:
         repeats[id(record.subset)].append(record.repeats)
     for subset in data.subsets:
         found = repeats[id(subset)]
-        name = subset.name + (" (regularization)" if subset.is_reg else "")
+        name = t("{name} (regularization)", name=subset.name) if subset.is_reg else subset.name
         yield name, f"{len(found):,}", _range(found), f"{sum(found):,}"
 
 
 def _range(numbers: list[int]) -> str:
     low, high = min(numbers, default=0), max(numbers, default=0)
-    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+    return f"{low:,}" if low == high else f"{low:,}–{high:,}"
 
 
 def _sizes(made: Plan) -> str:
@@ -194,7 +214,8 @@ def _sizes(made: Plan) -> str:
         for (width, height), count in data.buckets.items():
             batches = -(-count // data.batch_size)
             rows.append((f"{width} × {height}", f"{files[width, height]:,}", f"{count:,}", f"{batches:,}"))
-    return _table(f"Sizes ({len(rows)})", ("pixels", "images", "an epoch", "batches"), rows)
+    names = (t("pixels"), t("images"), t("an epoch"), t("batches"))
+    return _table(t("Sizes ({count})", count=len(rows)), names, rows)
 
 
 def _table(title: str, head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
@@ -204,7 +225,3 @@ def _table(title: str, head: tuple[str, ...], rows: list[tuple[str, ...]]) -> st
         f'<details><summary>{escape(title)}</summary><div class="scroll"><table><tr>{names}</tr>{lines}</table></div>'
         "</details>"
     )
-
-
-def _many(count: int, noun: str) -> str:
-    return f"{count:,} {noun if count == 1 else noun + 's'}"

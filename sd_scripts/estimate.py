@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from . import history, sizes
+from .config import full
 from .config.network import NetworkConfig, rates
 from .config.precision import PrecisionConfig
 from .config.saving import SavingConfig
@@ -78,7 +79,7 @@ class Estimate:
 
 def of(config: TrainConfig, plan: Plan, runs: Path | None = None) -> Estimate:
     """runs: the folder of earlier runs' folders."""
-    found = _sizes(config.model.pretrained_model_name_or_path, config.model.family)
+    found = _sizes(config.model.pretrained_model_name_or_path, config.family)
     trained = trained_numbers(config, found)
     pace = history.pace(config, runs)
     return Estimate(
@@ -100,15 +101,23 @@ def _sizes(name: str, family: str) -> Sizes:
 
 def trained_numbers(config: TrainConfig, found: Sizes) -> int | None:
     """None where the kind of network doesn't say it in a simple sum, or reads it from a file."""
-    if config.model.method == "lora":
-        of_part = {key: rate != 0 for key, rate in rates(config.network, config.optimizer).items()}
-        parts = {name: part for name, part in found.parts.items() if of_part.get(name.removesuffix("_2"))}
-        return of_network(config.network.resolved(), parts, found.exact)
-    if config.model.method in ("dreambooth", "finetune"):
-        return found.parts["unet"].parameters
-    texts = [part for name, part in found.parts.items() if name.startswith("text_encoder")]
-    widths = sum(part.width for part in texts)
-    return sum(config.textual_inversion.words.values()) * widths * (ATTENTIONS if config.textual_inversion.xti else 1)
+    if config.method == "textual_inversion":
+        words, widths = config.textual_inversion, sum(found.parts[name].width for name in found.text_encoders)
+        return sum(words.words.values()) * widths * (ATTENTIONS if words.xti else 1)
+    if config.method in full.METHODS:
+        return sum(found.parts[name].parameters for name in whole_parts(config, found))
+    trained = {name for name, rate in rates(config.network, config.optimizer).items() if rate}
+    parts = {name: part for name, part in found.parts.items() if name in trained}
+    return of_network(config.network.resolved(), parts, found.exact)
+
+
+def whole_parts(config: TrainConfig, found: Sizes) -> list[str]:
+    """The parts of the model that are trained themselves."""
+    if config.method not in full.METHODS:
+        return []
+    trained = full.part_rates(config)
+    trained["unet"] = max(config.full.block_lr, default=trained["unet"])
+    return [name for name in found.parts if trained.get(name)]
 
 
 def of_network(network: NetworkConfig, parts: dict[str, Part], exact: bool) -> int | None:
@@ -204,15 +213,20 @@ def _latents(data: PlannedDataset, factor: int) -> int:
 
 def memory(config: TrainConfig, plan: Plan, found: Sizes, trained: int) -> Memory:
     """model = numbers of the frozen parts x bytes of the type they are computed in; a VAE whose latents are cached is
-    not there. trained = numbers learned x (weight + gradient + optimizer). pictures: see `pictures`."""
-    is_whole = config.model.method in ("dreambooth", "finetune")
-    frozen = {name: part for name, part in found.parts.items() if not (is_whole and name == "unet")}
+    not there, nor are text encoders whose outputs are. trained = numbers learned x (weight + gradient + optimizer, and
+    where they are asked for: average, copies in half precision). pictures: see `pictures`."""
+    whole = whole_parts(config, found)
+    absent = set(found.text_encoders) if config.captions.caches_texts else set()
     if all(data.config.caches_latents for data in plan.datasets):
-        frozen.pop("vae", None)
+        absent.add("vae")
+    frozen = {name: part for name, part in found.parts.items() if name not in whole and name not in absent}
     model = sum(part.parameters * _frozen_bytes(config.precision, name) for name, part in frozen.items())
     number = _trained_bytes(config)
-    copies = HALF if is_whole and number == SINGLE and config.precision.mixed_precision != "no" else 0
-    return Memory(model, trained * (2 * number + optimizer_bytes(config) + copies), pictures(config, plan, found))
+    copies = HALF if whole and number == SINGLE and config.precision.mixed_precision != "no" else 0
+    gradient = 0 if whole and config.full.is_fused else number
+    average = number if whole and config.full.ema else 0
+    each = number + gradient + average + copies + optimizer_bytes(config)
+    return Memory(model, trained * each, pictures(config, plan, found))
 
 
 def pictures(config: TrainConfig, plan: Plan, found: Sizes) -> int:
@@ -222,7 +236,7 @@ def pictures(config: TrainConfig, plan: Plan, found: Sizes) -> int:
     The numbers per latent and channel are those that the networks of each family keep with SDPA attention, counted from
     the tensors that autograd saves. With gradient checkpointing one block's are held besides what lies between blocks.
     """
-    family, width = config.model.family, found.parts["unet"].width
+    family, width = config.family, found.parts["unet"].width
     per = (CHECKPOINTED_PER_CHANNEL if config.precision.gradient_checkpointing else SAVED_PER_CHANNEL)[family]
     number = SINGLE if config.precision.mixed_precision == "no" else AUTOCAST_BYTES
     most_training, most_encoding = 0, 0

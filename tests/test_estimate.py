@@ -67,6 +67,23 @@ def test_a_new_word_is_a_few_vectors_and_so_is_its_file(planned, settings, numbe
     assert estimate.disk(config, made, found, numbers).file == 4 * numbers
 
 
+@pytest.mark.parametrize("settings", [
+    {"method": "dreambooth"}, {"method": "finetune"}, {"method": "dreambooth", "unet_lr": 0.0},
+    {"method": "textual_inversion", "token_string": "bloopy", "num_vectors_per_token": 3},
+])  # fmt: skip
+def test_other_methods_train_as_many_numbers_as_were_told(settings, planned):
+    from sd_scripts import methods
+    from sd_scripts.families import load_family
+
+    config, made = planned(**settings)
+    method = methods.create(config, load_family(config.model, config.precision), 1)
+    trained = {id(p): p.numel() for group in method.trainable_groups() for p in group["params"] if p.requires_grad}
+    found = estimate.of(config, made)
+    assert found.trained == sum(trained.values())
+    whole = sizes.of_model("sd_scripts/starter/model", "sd1").parameters
+    assert found.disk.file == 4 * (found.trained if settings["method"] == "textual_inversion" else whole)
+
+
 @pytest.mark.parametrize("network", [
     {**LYCORIS, "algo": "lokr"}, {**LYCORIS, "algo": "boft", "network_dim": 4}, {**LYCORIS, "preset": "attn-only"},
     {"network_dim": 4, "block_dims": [4] * 25}, {"dim_from_weights": True, "network_weights": "x.safetensors"},

@@ -66,7 +66,7 @@ def test_captions_are_edited_in_place_and_in_bulk_and_all_is_undone(
     see(page, "#dataset .edited", "68 captions of 70 images would change:")
     see(page, "#dataset .examples", "hat of red wool")
     assert text(folder, "01") == "cat, red hat, sitting\n"
-    shoot(page, "10-dataset-preview")
+    shoot(page, "40-dataset-preview")
     page.click("#ds-apply")
     see(page, "#dataset .edited", "68 captions were changed; Undo takes it back.")
     expect(caption(page, "01.png")).to_have_value("cat, hat of red wool, sitting", timeout=PATIENCE)
@@ -95,7 +95,7 @@ def test_only_what_is_found_or_selected_is_edited(
     app.start()
     page.goto(f"{app.url}dataset?folder={folder}")
     see(page, "#dataset .count", "1 to 60 of 70")
-    shoot(page, "11-dataset-phone")
+    shoot(page, "41-dataset-phone")
     page.get_by_text("Edit many captions").click()
     page.locator("#dataset summary", has_text="Tags").click()
     page.locator("#dataset .tags button", has_text="red hat").click()
@@ -122,7 +122,7 @@ def test_only_what_is_found_or_selected_is_edited(
     see(page, "#dataset .edited", "1 caption was changed")
     assert text(folder, "69") == "at last"
     page.locator("#ds-apply").scroll_into_view_if_needed()
-    shoot(page, "12-dataset-phone-edit")
+    shoot(page, "42-dataset-phone-edit")
 
 
 def test_text_that_can_t_be_saved_stays_in_its_field(app: Any, browser_page: Any, folder: Path) -> None:
@@ -173,7 +173,7 @@ def test_folders_are_balanced_prepared_and_uploaded(
         page.fill("#ds-balance-name", name)
         page.click("#ds-balance-file")
         see(page, "#dataset .making .made", f"{name}.toml")
-        shoot(page, "15-dataset-balance")
+        shoot(page, "45-dataset-balance")
         page.get_by_role("button", name="3_dog").click()
         see(page, "#dataset .count", "1 to 7 of 7")
         page.locator("#dataset summary", has_text="Prepare for training").click()
@@ -188,7 +188,7 @@ def test_folders_are_balanced_prepared_and_uploaded(
         page.press("#ds-masks", "Tab")
         expect(page.locator("#dataset img.mask")).to_have_count(7, timeout=PATIENCE)
         expect(page.locator("#dataset img.mask").first).to_have_js_property("naturalWidth", 96, timeout=PATIENCE)
-        shoot(page, "16-dataset-prepared")
+        shoot(page, "46-dataset-prepared")
         page.locator("#dataset summary", has_text="Upload pictures").click()
         page.fill("#ds-upload-name", f"{name} sent")
         page.set_input_files("#ds-upload-files", [folder / "00.png", folder / "00.txt", small / "03.png"])

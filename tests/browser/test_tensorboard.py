@@ -62,7 +62,7 @@ def test_tensorboard_is_started_shown_and_stopped(app: Any, browser_page: Any, s
     while "a-run" not in (found := page.request.get(f"{app.url}live/tensorboard/ui/data/runs").text()):
         assert time.monotonic() < deadline, found
         time.sleep(1)
-    shoot(board, "17-tensorboard")
+    shoot(board, "47-tensorboard")
     page.click("#board-stop")
     expect(page.locator("#board-start")).to_be_visible(timeout=PATIENCE)
     assert gone(running)
