@@ -104,7 +104,7 @@ def digest(file: Path) -> str:
 
     opened, found = TensorFile(file), hashlib.sha256()
     for name in sorted(opened.entries):
-        found.update(name.encode() + opened.get(name).view(torch.uint8).numpy().tobytes())
+        found.update(name.encode() + opened.get(name).reshape(-1).view(torch.uint8).numpy().tobytes())
     return found.hexdigest()
 
 

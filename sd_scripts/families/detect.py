@@ -119,6 +119,8 @@ FLAGS = {"sd2": "v2", "sdxl": "sdxl"}
 """The settings that say which family a model is of, where it is not 1.x."""
 REFINER = "conditioner.embedders.0.model."
 """SDXL's refiner has OpenCLIP's text encoder alone, in the place of the first."""
+VELOCITY = "v_pred"
+"""An empty tensor of this name marks some models made of SDXL that predict velocity."""
 SIGNS = (
     ("conditioner.embedders.0.transformer.", "sdxl"),
     ("cond_stage_model.model.", "sd2"),
@@ -128,7 +130,7 @@ SIGNS = (
 
 def _detect_tensors(path: Path) -> Detected:
     names = [name for name in read_header(path) if name != "__metadata__"]
-    return Detected(family_of_names(names, path), "original")
+    return Detected(family_of_names(names, path), "original", "v_prediction" if VELOCITY in names else None)
 
 
 def family_of_names(names: Iterable[str], path: Path) -> str:

@@ -108,12 +108,14 @@ def from_tensors(tensors: Tensors, noted: Noted, family: str, kinds: Sequence[Te
 
 
 def _filled(network: nn.Module, tensors: Tensors, dtype: torch.dtype) -> Any:
-    """A network made without memory, given its tensors. Raises RuntimeError where some are missing."""
-    missing, _ = network.load_state_dict(
+    """A network made without memory, given its tensors. Raises RuntimeError where some are missing or too many."""
+    missing, unknown = network.load_state_dict(
         {key: value.to(dtype) for key, value in tensors.items()}, strict=False, assign=True
     )
     if missing:
         raise RuntimeError(f"{len(missing)} tensors are missing, such as {missing[0]}")
+    if unknown:
+        raise RuntimeError(f"{len(unknown)} tensors have no place in it, such as {unknown[0]}")
     return network.eval()
 
 

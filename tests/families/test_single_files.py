@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from sd_scripts.config.model import ModelConfig
 from sd_scripts.config.precision import PrecisionConfig
+from sd_scripts.errors import UserError
 from sd_scripts.families import load_family
 from sd_scripts.families.latent_diffusion import LatentDiffusion
 
@@ -108,3 +109,24 @@ def test_a_sdxl_file_without_notes_is_told_from_its_shapes(tmp_path: Path) -> No
     with torch.no_grad():
         predictions = [one.predict(noisy_BCHW, t_B, one.condition(["a cat"])) for one in (made, family)]
     assert torch.allclose(*predictions, atol=1e-6)
+
+
+def test_a_network_with_more_blocks_than_it_seems_is_refused(tiny_sdxl: Path, tmp_path: Path) -> None:
+    """Its way up deeper than its way down: nothing is left out in silence."""
+    family = load(tiny_sdxl, {"sdxl": True})
+    tensors = {key: value.contiguous() for key, value in family.original_tensors().items()}
+    start = "model.diffusion_model.output_blocks.0.1.transformer_blocks."
+    more = {key.replace(f"{start}2.", f"{start}3."): value.clone() for key, value in tensors.items()}
+    save_file(more | tensors, tmp_path / "model.safetensors", metadata=family.noted_configs())
+    with pytest.raises(UserError, match="20 tensors have no place in it, such as up_blocks.0.attentions.0"):
+        load(tmp_path / "model.safetensors", {"sdxl": True})
+
+
+def test_a_file_that_is_marked_as_predicting_velocity(tiny_sdxl: Path, tmp_path: Path) -> None:
+    family = load(tiny_sdxl, {"sdxl": True})
+    tensors = {key: value.contiguous() for key, value in family.original_tensors().items()}
+    file = tmp_path / "model.safetensors"
+    save_file(tensors | {"v_pred": torch.zeros(0)}, file, metadata=family.noted_configs())
+    (notice,) = load(file, {"sdxl": True}).notices
+    assert notice.key == "v_parameterization"
+    assert load(file, {"sdxl": True, "v_parameterization": True}).notices == []
