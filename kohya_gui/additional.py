@@ -9,7 +9,7 @@ from functools import cache
 from typing import Annotated, ClassVar
 
 from sd_scripts.config import load
-from sd_scripts.config.schema import Group, Notice, Parameter, Problem, Ui, parameters
+from sd_scripts.config.schema import Group, Notice, Parameter, Problem, Ui, did_you_mean, parameters
 
 KEY = "additional_parameters"
 NOT_HERE = {
@@ -85,7 +85,7 @@ def _take(flag: str, values: list[str], made: Parsed) -> None:
     if flag in NOT_HERE:
         made.say(f"--{flag} has no place here; {NOT_HERE[flag]}.")
     elif key is None:
-        made.say(f"There is no flag --{flag}.{load.did_you_mean(flag, _names())}")
+        made.say(f"There is no flag --{flag}.{did_you_mean(flag, _names())}")
     elif load.parameters()[key].kind == "secret":
         made.say(f"--{flag} is a secret; type it into its own field, which is never stored.")
     elif key in made.settings:

@@ -50,6 +50,7 @@ def train(config: TrainConfig, run: RunFolder) -> int:
     first = launch.rank() == 0
     events = Events(run if first else None)
     try:
+        os.environ.update(launch.secrets(config))  # where the libraries look for them
         _choose_devices(config)
         _quiet_libraries()
         from .training.run import run_training

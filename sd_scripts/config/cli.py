@@ -10,7 +10,7 @@ from typing import Any
 
 from ..errors import ConfigError
 from . import load, toml
-from .schema import Parameter, Problem
+from .schema import Parameter, Problem, did_you_mean
 from .train_config import TrainConfig, groups
 
 
@@ -65,7 +65,7 @@ def read(argv: Sequence[str], fixed: Given | None = None, usual: Given | None = 
 def _unknown(word: str) -> Problem:
     name = word.lstrip("-").split("=")[0]
     known = [*load.parameters(), "config_file", "output_config"]
-    return Problem(f"--{name}", f"There is no such flag.{load.did_you_mean(name, known)}")
+    return Problem(f"--{name}", f"There is no such flag.{did_you_mean(name, known)}")
 
 
 def _stray(word: str) -> Problem:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import SecretStr, ValidationError
 
 from ..errors import ConfigError
-from .schema import Group, Notice, Parameter, Problem
+from .schema import Group, Notice, Parameter, Problem, did_you_mean
 from .train_config import TrainConfig, all_parameters, groups
 
 parameters = all_parameters
@@ -86,11 +85,6 @@ def plain(value: object) -> object:
     if isinstance(value, SecretStr):
         return value.get_secret_value()
     return list(value) if isinstance(value, tuple) else value
-
-
-def did_you_mean(word: str, words: Iterable[str]) -> str:
-    near = difflib.get_close_matches(word, list(words), n=1, cutoff=0.6)
-    return f" Did you mean {near[0]}?" if near else ""
 
 
 def _known(flat: Mapping[str, object], strict: bool) -> tuple[dict[str, object], list[Problem]]:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -22,6 +21,7 @@ from .schema import (
     Problem,
     Ui,
     Words,
+    did_you_mean,
     parameters,
     split_numbers,
 )
@@ -297,8 +297,7 @@ class NetworkConfig(Group):
             elif key in SAME_RESULT:
                 yield Notice("network_args", f"{key} has no effect. {SAME_RESULT[key]}")
             elif key not in _argument_names(None):
-                near = difflib.get_close_matches(key, known, n=1)
-                hint = f" Did you mean {near[0]}?" if near else f" There is: {', '.join(known)}."
+                hint = did_you_mean(key, known, f" There is: {', '.join(known)}.")
                 yield Problem("network_args", f"This network has no setting {key!r}.{hint}")
             elif key in seen:
                 yield Problem("network_args", f"It has {key} twice; keep one of them.")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import ast
-import difflib
 import re
 from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator
 
-from .schema import Aliases, AppliesTo, Ge, Group, Gt, Le, Notice, Numbers, Problem, Ui, Words
+from .schema import Aliases, AppliesTo, Ge, Group, Gt, Le, Notice, Numbers, Problem, Ui, Words, nearest
 
 OPTIMIZERS = (
     "AdamW", "AdamW8bit", "PagedAdamW", "PagedAdamW8bit", "PagedAdamW32bit", "AdamWScheduleFree", "AdaFactor",
@@ -212,8 +211,8 @@ class OptimizerConfig(Group):
         names = {name.lower(): name for name in (*OPTIMIZERS, *TORCH_OPTIMIZERS)}
         if "." in self.optimizer_type or self.optimizer_type.lower() in names:
             return
-        near = difflib.get_close_matches(self.optimizer_type.lower(), names, n=1)
-        advice = f"Did you mean {names[near[0]]}?" if near else "Choose one of the list, or write module.Class."
+        near = nearest(self.optimizer_type.lower(), names)
+        advice = f"Did you mean {names[near]}?" if near else "Choose one of the list, or write module.Class."
         yield Problem("optimizer_type", f"There is no optimizer called {self.optimizer_type!r}. {advice}")
 
     @property

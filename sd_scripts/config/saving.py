@@ -118,8 +118,8 @@ class SavingConfig(Group):
     """Upload into this folder. Empty: the top."""
 
     huggingface_token: Annotated[SecretStr | None, Ui(label="Hugging Face token", kind="secret")] = None
-    """Access token with the right to write. It is never stored in a file. Empty: the one this machine is logged in
-    with."""
+    """Access token, for uploads with the right to write; models are fetched with it too. It is never stored in a file.
+    Empty: the one this machine is logged in with."""
 
     huggingface_repo_visibility: Annotated[
         Literal["public", "private"] | None, Ui(label="Visibility of the repository")

@@ -6,10 +6,11 @@ back as a `Parameter`, from which the form, the flags, the checks and the docs a
 
 from __future__ import annotations
 
+import difflib
 import functools
 import operator
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
@@ -29,7 +30,7 @@ from pydantic_core import InitErrorDetails
 
 __all__ = [
     "DDPM", "AppliesTo", "Aliases", "Ge", "Group", "Gt", "Le", "Lt", "Notice", "Numbers", "Parameter", "Problem",
-    "SecretStr", "Ui", "Words", "label_of", "parameters",
+    "SecretStr", "Ui", "Words", "did_you_mean", "label_of", "nearest", "parameters",
 ]  # fmt: skip
 
 DDPM = ("sd1", "sd2", "sdxl")
@@ -200,6 +201,17 @@ ACRONYMS = {
     "huggingface": "Hugging Face", "ip": "IP", "json": "JSON", "id": "ID", "ids": "IDs", "api": "API", "gpu": "GPU",
     "cpu": "CPU", "args": "arguments", "tensorboard": "TensorBoard", "param": "parameter",
 }  # fmt: skip
+
+
+def nearest(word: str, words: Iterable[str]) -> str | None:
+    """The one of `words` that was probably meant."""
+    return next(iter(difflib.get_close_matches(word, list(words), n=1)), None)
+
+
+def did_you_mean(word: str, words: Iterable[str], otherwise: str = "") -> str:
+    """A sentence to be put behind another, with a space before it; `otherwise` where nothing is near."""
+    near = nearest(word, words)
+    return f" Did you mean {near}?" if near else otherwise
 
 
 def label_of(key: str) -> str:

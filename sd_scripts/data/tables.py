@@ -17,8 +17,8 @@ from pydantic import ValidationError
 from ..config import toml
 from ..config.captions import CaptionConfig
 from ..config.dataset import DatasetConfig
-from ..config.load import did_you_mean, sentences
-from ..config.schema import Group, Notice, Problem, parameters
+from ..config.load import sentences
+from ..config.schema import Group, Notice, Problem, did_you_mean, parameters
 from ..config.train_config import TrainConfig
 from ..config.training import TrainingConfig
 from ..errors import UserError

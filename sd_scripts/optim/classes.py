@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib.util
 import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..config.schema import Problem
+from ..config.schema import Problem, did_you_mean, nearest
 from ..errors import ConfigError
 
 PACKAGES = {
@@ -37,12 +36,10 @@ def find(key: str, path: str) -> type[Any]:
 
 def _advice(module: Any, name: str) -> str:
     """A near miss, or a newer version of a package that is not torch (whose build is chosen for the machine)."""
-    near = difflib.get_close_matches(
-        name, [word for word in dir(module) if inspect.isclass(getattr(module, word))], n=1
-    )
+    near = nearest(name, [word for word in dir(module) if inspect.isclass(getattr(module, word))])
     package = module.__name__.partition(".")[0]
     if near or package == "torch":
-        return f"; did you mean {near[0]}?" if near else "."
+        return f"; did you mean {near}?" if near else "."
     return f"; a newer version may have it, run: pip install --upgrade {PACKAGES.get(package, package)}"
 
 
@@ -62,8 +59,7 @@ def check_arguments(key: str, kind: type[Any], given: Mapping[str, Any], ours: S
         if name in ours:
             raise _error(key, f"{name} is not given here; it comes from the other settings.")
         if name not in takes and not takes_any:
-            near = difflib.get_close_matches(name, free, n=1)
-            hint = f" Did you mean {near[0]}?" if near else ""
+            hint = did_you_mean(name, free)
             raise _error(key, f"{kind.__name__} has no argument {name}; it has {', '.join(free)}.{hint}")
     lacking = [
         name for name in free if signature.parameters[name].default is inspect.Parameter.empty and name not in given

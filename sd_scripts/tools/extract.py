@@ -1,10 +1,12 @@
-"""Makes a LoRA of the difference between two models: for each layer the nearest matrix of the rank asked for.
+"""Makes a network of the difference between two models: for each layer the nearest matrix of the rank asked for.
 
-B A = U_r S_r V_r of W_tuned - W_original, with alpha = rank, so that the network at strength 1 is that difference.
+B A = U_r S_r V_r of W_tuned - W_original, with alpha = rank, so that the network at strength 1 is that difference. Or a
+LoHa of it, see `hadamard`.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,12 +14,16 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError
+from . import hadamard
 from .factors import Singular, device_of, of_matrix
+from .hadamard import Hadamard
 from .networks import Factors, saved_dtype, words
 from .places import TEXTS, Model, is_target, open_model, stored_as_convolution
 from .records import VERSIONS, of_sizes, save, specification
 from .settings import ExtractSettings
 from .tool import Say
+
+Module = Factors | Hadamard
 
 
 def run(settings: ExtractSettings, say: Say) -> None:
@@ -31,12 +37,15 @@ def run(settings: ExtractSettings, say: Say) -> None:
             f"{settings.min_diff:g}."
         )
     device = device_of(settings.device)
-    modules, kept = {}, []
+    modules: dict[str, Module] = {}
+    kept = []
     for name in names:
         if not name.startswith(tuple(left_out) or "-"):
-            modules[name], share = _extracted(name, settings, original, tuned, device)
-            kept.append(share)
-    if not any(factors.up_OR.any() for factors in modules.values()):
+            delta = _difference(name, original, tuned)
+            kernel = _kernel(name, delta, original.family)
+            modules[name] = module = _extracted(delta.flatten(1).to(device), kernel, settings)
+            kept += [_share_kept(delta.flatten(1), module)] if delta.any() else []
+    if not kept:
         raise UserError(
             f"model_tuned: {settings.model_tuned} is no different from {settings.model_org}; there is nothing to "
             "extract."
@@ -81,20 +90,25 @@ def _is_unchanged(prefix: str, names: list[str], original: Model, tuned: Model, 
     )
 
 
-def _extracted(
-    name: str, settings: ExtractSettings, original: Model, tuned: Model, device: torch.device
-) -> tuple[Factors, float]:
-    """The module, and the share of the difference that it keeps. A rank above the layer's own sides is cut to these."""
-    delta = _difference(name, original, tuned)
-    spatial = delta.ndim == 4 and delta.shape[2:] != (1, 1)
-    singular = of_matrix(delta.flatten(1).to(device))
-    rank = min(settings.conv_dim or settings.dim if spatial else settings.dim, len(singular.s_K))
-    up_OR, down_RI = _clamped(singular, rank, settings.clamp_quantile)
+def _kernel(name: str, delta: Tensor, family: str) -> tuple[int, ...]:
+    """The shape of one output's weight, as files hold it."""
     kernel = tuple(delta.shape[1:])
-    if len(kernel) == 1 and stored_as_convolution(name, original.family):
-        kernel = (*kernel, 1, 1)
-    lost = (delta.flatten(1) - (up_OR @ down_RI).cpu()).norm()
-    return Factors(up_OR, down_RI, 1.0, kernel), float(1 - lost / delta.norm()) if delta.any() else 1.0
+    return (*kernel, 1, 1) if len(kernel) == 1 and stored_as_convolution(name, family) else kernel
+
+
+def _extracted(delta_OI: Tensor, kernel: tuple[int, ...], settings: ExtractSettings) -> Module:
+    """A rank above the layer's own sides is cut to these."""
+    spatial = len(kernel) == 3 and kernel[1:] != (1, 1)
+    rank = min(settings.conv_dim or settings.dim if spatial else settings.dim, *delta_OI.shape)
+    if settings.algo == "loha":
+        return hadamard.nearest(delta_OI, rank)
+    up_OR, down_RI = _clamped(of_matrix(delta_OI), rank, settings.clamp_quantile)
+    return Factors(up_OR, down_RI, 1.0, kernel)
+
+
+def _share_kept(delta_OI: Tensor, module: Module) -> float:
+    found_OI = module.product() if isinstance(module, Hadamard) else module.up_OR @ module.down_RI
+    return float(1 - (delta_OI - found_OI.cpu()).norm() / delta_OI.norm())
 
 
 def _clamped(singular: Singular, rank: int, quantile: float) -> tuple[Tensor, Tensor]:
@@ -109,8 +123,20 @@ def _clamped(singular: Singular, rank: int, quantile: float) -> tuple[Tensor, Te
     return up_OR, down_RI
 
 
-def _metadata(settings: ExtractSettings, family: str, modules: Mapping[str, Factors], save_to: Path) -> dict[str, str]:
+def _metadata(settings: ExtractSettings, family: str, modules: Mapping[str, Module], save_to: Path) -> dict[str, str]:
     velocity = settings.v_parameterization
     version = VERSIONS[family] + ("_v" if velocity and family == "sd2" else "")
-    metadata = {"ss_v2": str(family == "sd2"), "ss_base_model_version": version, **of_sizes(modules)}
+    loras = {name: module for name, module in modules.items() if isinstance(module, Factors)}
+    sizes = of_sizes(loras) if loras else _sizes_of_loha(settings)
+    metadata = {"ss_v2": str(family == "sd2"), "ss_base_model_version": version, **sizes}
     return metadata if settings.no_metadata else metadata | specification(family, velocity, save_to)
+
+
+def _sizes_of_loha(settings: ExtractSettings) -> dict[str, str]:
+    convolutions = {"conv_dim": str(settings.conv_dim), "conv_alpha": str(settings.conv_dim)}
+    return {
+        "ss_network_module": "lycoris.kohya",
+        "ss_network_dim": str(settings.dim),
+        "ss_network_alpha": str(settings.dim),
+        "ss_network_args": json.dumps({"algo": "loha", **(convolutions if settings.conv_dim else {})}),
+    }

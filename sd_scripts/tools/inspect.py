@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 
 from ..adapters import kind_of
 from ..adapters.hashes import file_hashes
-from ..families.names.lora import MIDDLE, down_block, up_block
 from ..families.tensor_file import TensorFile
 from .convert import PEFT_DOWN, is_diffusers
 from .networks import ALPHA, DOWN, Network, base_family, open_file
 from .settings import InspectSettings
+from .strengths import BASE, LISTS, place_of
 from .tool import Say
 
 TRAINING = (
@@ -25,8 +24,6 @@ TRAINING = (
     "ss_training_comment",
 )  # fmt: skip
 """The fields that most people look for, in the order in which they are shown."""
-DOWN_PATH = re.compile(r"lora_unet_down_blocks_(\d+)_(?:attentions|resnets|downsamplers)_(\d+)")
-UP_PATH = re.compile(r"lora_unet_up_blocks_(\d+)_(?:attentions|resnets|upsamplers)_(\d+)")
 
 
 def run(settings: InspectSettings, say: Say) -> None:
@@ -60,13 +57,11 @@ def _modules(network: Network, say: Say) -> None:
         parts[_part(name)].append(name)
     for part, names in sorted(parts.items()):
         say(f"{part}: {len(names)} modules{_sizes(network, names)}")
-    blocks: dict[int, list[str]] = defaultdict(list)
+    blocks: dict[str, list[str]] = defaultdict(list)
     for name in network.modules:
-        block = block_of(name)
-        if block is not None:
-            blocks[block].append(name)
-    for block, names in sorted(blocks.items()):
-        say(f"  block {block:2} ({block_name(block)}): {len(names)} modules{_sizes(network, names)}")
+        blocks[place_of(name) or BASE].append(name)
+    for place in (place for place in LISTS[max(LISTS)] if place != BASE and place in blocks):
+        say(f"  block {place}: {len(blocks[place])} modules{_sizes(network, blocks[place])}")
 
 
 def _kind(network: Network, name: str) -> str:
@@ -87,24 +82,6 @@ def _sizes(network: Network, names: Iterable[str]) -> str:
     alphas = sorted({float(network.file.get(f"{name}.{ALPHA}")) for name in lora if ALPHA in network.modules[name]})
     text = f", rank {', '.join(map(str, ranks))}" if ranks else ""
     return text + (f", alpha {', '.join(f'{alpha:g}' for alpha in alphas)}" if alphas else "")
-
-
-def block_of(name: str) -> int | None:
-    """The index among the 25 blocks of Stable Diffusion 1.x and 2.x, or None where the module lies in none."""
-    if name.startswith("lora_unet_mid_block_"):
-        return MIDDLE
-    down, up = DOWN_PATH.match(name), UP_PATH.match(name)
-    if down:
-        return down_block(int(down[1]), 2 if "_downsamplers_" in name else int(down[2]))
-    if up:
-        return up_block(int(up[1]), 2 if "_upsamplers_" in name else int(up[2]))
-    return None
-
-
-def block_name(block: int) -> str:
-    if block == MIDDLE:
-        return "MID"
-    return f"IN{block:02}" if block < MIDDLE else f"OUT{block - MIDDLE - 1:02}"
 
 
 def _training(metadata: Mapping[str, str], say: Say) -> None:

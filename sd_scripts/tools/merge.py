@@ -17,20 +17,21 @@ from .merge_model import merge_into_model
 from .networks import Factors, Network, check_shapes, open_networks, saved_dtype
 from .records import of_merge, save
 from .settings import MergeSettings
+from .strengths import Strength, strengths
 from .tool import Say
 
 
 def run(settings: MergeSettings, say: Say) -> None:
     networks = open_networks(settings.models, "models")
-    ratios = settings.ratios or (1.0,) * len(networks)
+    given = strengths(settings.ratios, settings.lbws, len(networks))
     if settings.sd_model:
-        merge_into_model(settings, networks, ratios, say)
+        merge_into_model(settings, networks, given, say)
     else:
-        _merge_networks(settings, networks, ratios, say)
+        _merge_networks(settings, networks, given, say)
 
 
-def _merge_networks(settings: MergeSettings, networks: Sequence[Network], ratios: Sequence[float], say: Say) -> None:
-    modules = {name: merged(name, networks, ratios) for name in module_names(networks)}
+def _merge_networks(settings: MergeSettings, networks: Sequence[Network], given: Sequence[Strength], say: Say) -> None:
+    modules = {name: merged(name, networks, given) for name in module_names(networks)}
     if settings.shuffle:
         modules = {name: _shuffled(name, factors) for name, factors in modules.items()}
     save_to = Path(settings.save_to).expanduser()
@@ -39,8 +40,8 @@ def _merge_networks(settings: MergeSettings, networks: Sequence[Network], ratios
         of_merge(networks, modules, save_to, settings.no_metadata),
     )  # fmt: skip
     ranks = sorted({factors.rank for factors in modules.values()})
-    for network, ratio in zip(networks, ratios, strict=True):
-        say(f"{network.path.name} x {ratio:g}: {len(network.modules)} modules")
+    for network, strength in zip(networks, given, strict=True):
+        say(f"{network.path.name} x {strength.ratio:g}: {len(network.modules)} modules")
     say(f"Saved {save_to}: {len(modules)} modules of rank {', '.join(map(str, ranks))}.")
 
 
@@ -49,11 +50,11 @@ def module_names(networks: Sequence[Network]) -> list[str]:
     return list(dict.fromkeys(name for network in networks for name in network.modules))
 
 
-def merged(name: str, networks: Sequence[Network], ratios: Sequence[float]) -> Factors:
+def merged(name: str, networks: Sequence[Network], given: Sequence[Strength]) -> Factors:
     """What the networks add to one layer together. Raises UserError where they are for different layers."""
     parts = [
-        (ratio, network.factors(name))
-        for network, ratio in zip(networks, ratios, strict=True)
+        (strength.of(name), network.factors(name))
+        for network, strength in zip(networks, given, strict=True)
         if name in network.modules
     ]
     shapes = [(len(factors.up_OR), *factors.kernel) for _, factors in parts]

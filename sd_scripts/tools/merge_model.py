@@ -19,6 +19,7 @@ from ..families.tensor_file import TensorFile, check_room, sizes, write
 from .networks import Network, words
 from .places import Model, Place, open_model
 from .settings import MergeSettings
+from .strengths import Strength
 from .tool import Say
 
 Merges = dict[tuple[Path, str], list[tuple[Place, str]]]
@@ -29,9 +30,9 @@ NAMED = 3
 class Merger:
     """Adds what networks change to a model's tensors as these are asked for."""
 
-    def __init__(self, model: Model, networks: Sequence[Network], ratios: Sequence[float]) -> None:
+    def __init__(self, model: Model, networks: Sequence[Network], given: Sequence[Strength]) -> None:
         """Raises UserError where the networks are for another model."""
-        self.networks = list(zip(networks, ratios, strict=True))
+        self.networks = list(zip(networks, given, strict=True))
         self.merges: Merges = defaultdict(list)
         self.unknown = {
             network.path.name: [name for name in network.modules if not model.place(name)] for network in networks
@@ -70,7 +71,8 @@ class Merger:
 
     def _add(self, weight: Tensor, name: str, is_bias: bool) -> None:
         before = weight.clone()  # what every network starts from, in whatever order they come
-        for network, ratio in self.networks:
+        for network, strength in self.networks:
+            ratio = strength.of(name)
             if name not in network.modules or not ratio:
                 continue
             delta = network.bias(name) if is_bias else self._delta(network, name, before)
@@ -94,9 +96,9 @@ def _check_shape(network: Network, name: str, found: tuple[int, ...], wanted: tu
         )
 
 
-def merge_into_model(settings: MergeSettings, networks: Sequence[Network], ratios: Sequence[float], say: Say) -> None:
+def merge_into_model(settings: MergeSettings, networks: Sequence[Network], given: Sequence[Strength], say: Say) -> None:
     model = open_model(settings.sd_model or "", "sd_model")
-    merger = Merger(model, networks, ratios)
+    merger = Merger(model, networks, given)
     for name, unknown in merger.unknown.items():
         if unknown:
             say(

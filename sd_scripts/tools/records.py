@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from safetensors.torch import save_file
@@ -22,8 +23,14 @@ KEPT = ("ss_v2", "ss_base_model_version")
 DYNAMIC = "Dynamic"
 
 
-def save(path: Path, modules: Mapping[str, Factors], dtype: torch.dtype, metadata: Mapping[str, str]) -> None:
-    """Writes a LoRA whole, with its hashes. Raises UserError."""
+class Module(Protocol):
+    """A network's share in one layer."""
+
+    def tensors(self) -> dict[str, Tensor]: ...
+
+
+def save(path: Path, modules: Mapping[str, Module], dtype: torch.dtype, metadata: Mapping[str, str]) -> None:
+    """Writes a network whole, with its hashes. Raises UserError."""
     tensors = {
         f"{name}.{rest}": value for name, factors in modules.items() for rest, value in factors.tensors().items()
     }

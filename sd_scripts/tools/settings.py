@@ -7,7 +7,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator
 
-from ..config.schema import Aliases, Ge, Group, Gt, Le, Notice, Numbers, Problem, Ui
+from ..config.schema import Aliases, Ge, Group, Gt, Le, Notice, Numbers, Problem, Ui, Words
+from . import strengths
 
 Precision = Literal["float", "fp16", "bf16"]
 Method = Literal["sv_ratio", "sv_fro", "sv_cumulative"]
@@ -47,6 +48,11 @@ class MergeSettings(Group):
     """The strength of each network in the result, in their order: 1 is all of its effect, 0.5 half of it. Empty: 1 for
     each."""
 
+    lbws: Annotated[Words, Ui(label="Block weights")] = ()
+    """For each network a list of numbers with commas between, one for BASE (all that lies in no block, such as the text
+    encoder) and for each block of the U-Net: 26 or 17 numbers for SD 1.x and 2.x, 20 or 12 for SDXL. They multiply the
+    ratio. Empty: 1 everywhere."""
+
     sd_model: Annotated[str | None, Ui(kind="file", basic=True, label="Model")] = None
     """A model to merge the networks into: a .safetensors file in the original layout or a diffusers folder.
     Empty: the networks become one network, whose ranks are the sums of theirs."""
@@ -66,6 +72,7 @@ class MergeSettings(Group):
     def relations(self) -> Iterator[Problem]:
         yield from must_be_named("models", self.models, "one LoRA file or more")
         yield from must_pair(self.ratios, self.models)
+        yield from strengths.problems(self.lbws, self.models)
         if self.sd_model is None:
             yield from must_be_safetensors("save_to", self.save_to)
         else:
@@ -83,6 +90,11 @@ class SvdMergeSettings(Group):
     ratios: Annotated[Numbers, Ui(basic=True)] = ()
     """The strength of each network in the result, in their order: 1 is all of its effect, 0.5 half of it. Empty: 1 for
     each."""
+
+    lbws: Annotated[Words, Ui(label="Block weights")] = ()
+    """For each network a list of numbers with commas between, one for BASE (all that lies in no block, such as the text
+    encoder) and for each block of the U-Net: 26 or 17 numbers for SD 1.x and 2.x, 20 or 12 for SDXL. They multiply the
+    ratio. Empty: 1 everywhere."""
 
     new_rank: Annotated[int, Ge(1), Ui(basic=True)] = 4
     """The rank of the result, which is the nearest that a LoRA of this rank can come. 4 to 128; more keeps more."""
@@ -105,6 +117,7 @@ class SvdMergeSettings(Group):
     def relations(self) -> Iterator[Problem]:
         yield from must_be_named("models", self.models, "one network file or more")
         yield from must_pair(self.ratios, self.models)
+        yield from strengths.problems(self.lbws, self.models)
         yield from must_be_safetensors("save_to", self.save_to)
 
 
@@ -177,8 +190,12 @@ class ExtractSettings(Group):
     save_to: Annotated[str, Ui(kind="file", basic=True)] = ""
     """The file to write (.safetensors)."""
 
+    algo: Annotated[Literal["lora", "loha"], Ui(basic=True, label="Kind of network")] = "lora"
+    """lora (LoCon with a convolution rank) is found at once; loha holds more at the same rank in a file twice as large,
+    and takes longer to find."""
+
     dim: Annotated[int, Ge(1), Ui(basic=True, label="Rank")] = 4
-    """The rank of the network. 32 to 128 keep most of a tuned model."""
+    """The rank of the network. 32 to 128 keep most of a tuned model; 8 to 32 with loha."""
 
     conv_dim: Annotated[int | None, Ge(1), Ui(basic=True, label="Convolution rank")] = None
     """The rank of 3x3 convolutions; with it, all layers of residual blocks are extracted too (LoCon). Empty: they are
@@ -189,8 +206,7 @@ class ExtractSettings(Group):
     takes it."""
 
     clamp_quantile: Annotated[float, Gt(0), Le(1), Ui(step=0.01)] = 0.99
-    """Numbers of the network beyond this share of all of a module's are cut to it, which tames outliers. 1 cuts
-    nothing."""
+    """Numbers of a LoRA beyond this share of all of a module's are cut to it, which tames outliers. 1 cuts nothing."""
 
     save_precision: Annotated[Precision | None, Ui()] = None
     """What numbers are saved as. Empty: as the tuned model holds them."""

@@ -14,16 +14,17 @@ from .merge import merged, module_names
 from .networks import Factors, Network, check_shapes, open_networks, saved_dtype
 from .records import of_merge, save
 from .settings import SvdMergeSettings
+from .strengths import Strength, strengths
 from .tool import Say
 
 
 def run(settings: SvdMergeSettings, say: Say) -> None:
     networks = open_networks(settings.models, "models")
-    ratios = settings.ratios or (1.0,) * len(networks)
+    given = strengths(settings.ratios, settings.lbws, len(networks))
     device = device_of(settings.device)
     modules, kept = {}, []
     for name in module_names(networks):
-        singular, kernel = _sum(name, networks, ratios, device)
+        singular, kernel = _sum(name, networks, given, device)
         spatial = len(kernel) == 3 and kernel[1:] != (1, 1)
         rank = settings.new_conv_rank or settings.new_rank if spatial else settings.new_rank
         modules[name] = Factors(*singular.cut(rank), 1.0, kernel)
@@ -38,12 +39,16 @@ def run(settings: SvdMergeSettings, say: Say) -> None:
 
 
 def _sum(
-    name: str, networks: Sequence[Network], ratios: Sequence[float], device: torch.device
+    name: str, networks: Sequence[Network], given: Sequence[Strength], device: torch.device
 ) -> tuple[Singular, tuple[int, ...]]:
     """The sum of what the networks add to a layer, and the kernel of its down tensor."""
-    concerned = [(network, ratio) for network, ratio in zip(networks, ratios, strict=True) if name in network.modules]
+    concerned = [
+        (network, strength.of(name))
+        for network, strength in zip(networks, given, strict=True)
+        if name in network.modules
+    ]
     if all(network.is_lora(name) for network, _ in concerned):
-        whole = merged(name, networks, ratios)
+        whole = merged(name, networks, given)
         return factors.of_product(whole.up_OR.to(device) * whole.scale, whole.down_RI.to(device)), whole.kernel
     deltas = [network.delta(name) for network, _ in concerned]
     check_shapes(name, [str(network.path) for network, _ in concerned], [_plain(delta) for delta in deltas])

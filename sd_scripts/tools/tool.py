@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ..config import load
-from ..config.schema import Group, Notice, Parameter, Problem, parameters
+from ..config.schema import Group, Notice, Parameter, Problem, did_you_mean, parameters
 from ..errors import ConfigError, UserError
 
 DONE, REFUSED = 0, 2
@@ -62,7 +62,7 @@ class Tool:
             elif key in self.idle:
                 problems.append(Notice(key, self.idle[key]))
             else:
-                problems.append(Problem(key, f"There is no such setting.{load.did_you_mean(key, self.parameters)}"))
+                problems.append(Problem(key, f"There is no such setting.{did_you_mean(key, self.parameters)}"))
         return known, problems
 
     def run(self, settings: Group, say: Say) -> None:
@@ -92,7 +92,7 @@ def flags(tool: Tool, argv: Sequence[str]) -> dict[str, Any]:
     for word in rest:
         free = next((key for key in tool.positional if key not in flat), None)
         if word.startswith("-"):
-            near = load.did_you_mean(word.lstrip("-"), tool.parameters)
+            near = did_you_mean(word.lstrip("-"), tool.parameters)
             raise ConfigError([Problem(word.split("=")[0], f"There is no such flag.{near}")])
         elif free is None:
             raise ConfigError([Problem("", f"{word!r} belongs to no flag; give every value after the flag it is for.")])

@@ -53,13 +53,17 @@ def command(config: TrainConfig, run: RunFolder) -> list[str]:
     ]
 
 
-def environment(config: TrainConfig) -> dict[str, str]:
-    """What the processes need to know and no file may hold."""
+def secrets(config: TrainConfig) -> dict[str, str]:
+    """What no file may hold, by the names of the variables that libraries read it from."""
     given = {"huggingface_token": config.saving.huggingface_token, "wandb_api_key": config.logging.wandb_api_key}
-    secrets = {SECRETS[key]: secret.get_secret_value() for key, secret in given.items() if secret is not None}
+    return {SECRETS[key]: secret.get_secret_value() for key, secret in given.items() if secret is not None}
+
+
+def environment(config: TrainConfig) -> dict[str, str]:
+    """Of the processes."""
     root = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join(part for part in (root, os.environ.get("PYTHONPATH", "")) if part)
-    return {**os.environ, **secrets, "PYTHONPATH": path}
+    return {**os.environ, **secrets(config), "PYTHONPATH": path}
 
 
 def launch(config: TrainConfig, run: RunFolder) -> int:

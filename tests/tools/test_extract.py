@@ -193,3 +193,54 @@ def test_models_of_different_shapes_are_refused(original_file: Path, tmp_path: P
         "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q is 8 x 9 there, and 8 x 8 in the "
         "original."
     )
+
+
+def loha_of(file: Path) -> dict[str, np.ndarray]:
+    """What the file changes, put together by hand."""
+    tensors = {key: value.double().numpy() for key, value in load_file(file).items()}
+    names = {key.partition(".")[0] for key in tensors}
+    halves = {
+        name: [tensors[f"{name}.hada_w{half}_a"] @ tensors[f"{name}.hada_w{half}_b"] for half in "12"] for name in names
+    }
+    scales = {name: tensors[f"{name}.alpha"] / tensors[f"{name}.hada_w1_b"].shape[0] for name in names}
+    return {name: scales[name] * first * second for name, (first, second) in halves.items()}
+
+
+def test_a_loha_holds_more_the_higher_its_rank_and_never_less_than_a_lora(
+    original_file: Path, tuned: tuple[Path, Path], tmp_path: Path
+) -> None:
+    argv = ("--model_org", original_file, "--model_tuned", tuned[0], "--clamp_quantile", 1, "--conv_dim")
+    wanted = {name: delta.reshape(len(delta), -1) for name, delta in dense(tuned[1]).items()}
+    lost = {"lora": [], "loha": []}
+    for algo, errors in lost.items():
+        for rank in (1, 2, 3):
+            out = tmp_path / f"{algo}{rank}.safetensors"
+            run("extract_lora_from_models", *argv, rank, "--dim", rank, "--algo", algo, "--save_to", out)
+            found = loha_of(out) if algo == "loha" else dense(out)
+            errors.append([np.linalg.norm(found[name].reshape(delta.shape) - delta) for name, delta in wanted.items()])
+    loha, lora = np.array(lost["loha"]), np.array(lost["lora"])
+    assert (np.diff(loha.sum(1)) < 0).all() and (loha <= lora * 1.001).all()
+    assert loha[1].sum() < 0.8 * lora[1].sum()
+
+
+def test_an_extracted_loha_is_one_that_can_be_trained_on(
+    original_file: Path, tuned: tuple[Path, Path], tmp_path: Path
+) -> None:
+    from sd_scripts import adapters
+    from sd_scripts.config.model import ModelConfig
+    from sd_scripts.config.network import NetworkConfig
+    from sd_scripts.config.precision import PrecisionConfig
+    from sd_scripts.families import load_family
+
+    out = tmp_path / "out.safetensors"
+    argv = ("--model_org", original_file, "--model_tuned", tuned[0], "--conv_dim", 2, "--dim", 2, "--algo", "loha")
+    run("extract_lora_from_models", *argv, "--save_to", out)
+    model = ModelConfig(pretrained_model_name_or_path=str(original_file))
+    targets = load_family(model, PrecisionConfig(mixed_precision="no")).adapter_targets(True)
+    network = NetworkConfig(
+        network_module="lycoris.kohya", algo="loha", dim_from_weights=True, network_weights=str(out)
+    )
+    made = adapters.create(network, targets, weights=load_file(out))
+    assert made.load_state_dict(load_file(out)) == [] and made.modules
+    assert metadata(out)["ss_network_module"] == "lycoris.kohya"
+    assert metadata(out)["ss_network_args"] == '{"algo": "loha", "conv_dim": "2", "conv_alpha": "2"}'

@@ -95,3 +95,9 @@ def test_the_page_shows_every_problem_at_once() -> None:
         "Error: models: It is empty; name one LoRA file or more.\n"
         "Error: save_to: It is empty; name the file to write, ending in .safetensors."
     )
+
+
+def test_the_docs_page_is_the_tools() -> None:
+    from sd_scripts.tools import docs
+
+    assert docs.PAGE.read_text(encoding="utf-8") == docs.page(), "run python -m sd_scripts.tools.docs"

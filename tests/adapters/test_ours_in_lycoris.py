@@ -1,0 +1,55 @@
+"""Files of ours in the program that knows these kinds: read by its own loader, with the same outputs."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from sd_scripts import adapters
+from sd_scripts.config.network import NetworkConfig
+from sd_scripts.families.base import Target
+
+NAME = "lora_unet_mid_block_resnets_0_conv1"
+LAYERS: dict[str, tuple[Any, tuple[int, ...]]] = {
+    "linear": (lambda: nn.Linear(12, 20), (3, 12)),
+    "conv": (lambda: nn.Conv2d(8, 12, 3, padding=1), (2, 8, 5, 5)),
+}
+KINDS = [
+    ("locon", {}), ("locon", {"dora_wd": True, "wd_on_output": False}), ("locon", {"use_tucker": True}), ("loha", {}),
+    ("loha", {"use_tucker": True}), ("loha", {"dora_wd": True, "wd_on_output": False}), ("lokr", {"factor": 4}),
+    ("lokr", {"decompose_both": True, "network_dim": 1, "factor": 4}), ("lokr", {"full_matrix": True}), ("ia3", {}),
+    ("glora", {}), ("diag-oft", {}), ("diag-oft", {"constraint": 0.01, "rescaled": True}), ("boft", {}), ("full", {}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", LAYERS)
+@pytest.mark.parametrize(
+    ("algo", "more"), KINDS, ids=lambda value: value if isinstance(value, str) else "+".join(value)
+)
+def test_a_file_of_ours_does_there_what_it_does_here(algo: str, more: dict[str, Any], shape: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        modules = pytest.importorskip("lycoris.modules")
+    torch.manual_seed(0)
+    make, size = LAYERS[shape]
+    layer, x = make().requires_grad_(False), torch.randn(size)
+    settings = {"network_dim": 4, "network_alpha": 2.0, **more}
+    network = NetworkConfig(network_module="lycoris.kohya", algo=algo, **settings)
+    own = adapters.create(network, [Target(NAME, layer, "unet", role="resnet")])
+    for parameter in own.modules.parameters():
+        parameter.data += 0.2 * torch.randn_like(parameter)
+    tensors = own.state_dict()
+    kind, values = modules.get_module(tensors, NAME)
+    theirs = modules.make_module(kind, values, NAME, layer)
+    assert theirs is not None
+    plain = layer(x)
+    with torch.no_grad():
+        reference = theirs.eval()(x)
+    own.attach()
+    own.train(False)
+    assert torch.allclose(layer(x), reference, atol=2e-5)
+    assert not torch.allclose(plain, reference, atol=1e-2)
