@@ -27,10 +27,19 @@ def command(settings: dict[str, Any]) -> list[str]:
     ]
 
 
+METHODS = {
+    "lora": {"network_train_unet_only": "true"},
+    "textual_inversion": {
+        "method": "textual_inversion", "token_string": "bloop", "init_word": "red", "caption_prefix": "bloop,",
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("method", METHODS)
 def test_two_processes_do_what_one_does_that_gathers_two_batches(
-    train: Any, tiny_settings: dict[str, Any], tmp_path: Path
+    train: Any, tiny_settings: dict[str, Any], tmp_path: Path, method: str
 ) -> None:
-    common = {"train_batch_size": 1, "max_train_steps": 2, "network_train_unet_only": "true"}
+    common = {"train_batch_size": 1, "max_train_steps": 2, **METHODS[method]}
     alone = train(**common, gradient_accumulation_steps=2).weights()
     settings = {
         **tiny_settings,
