@@ -216,3 +216,17 @@ def test_settings_of_networks_change_nothing(train: Any, method: str) -> None:
     common = {**SMALL, "method": method, "max_train_steps": 2, "mixed_precision": "bf16"}
     left_over = {"network_dim": 9, "fp8_base": True, "scale_weight_norms": 0.1, "network_train_unet_only": True}
     assert train(**common).weights() == train(**common, **left_over).weights()
+
+
+@pytest.mark.parametrize(("stop", "is_trained"), [(0, False), ("-1", False), (1, True)])
+def test_a_networks_text_encoder_stops_in_the_same_way(train: Any, stop: Any, is_trained: bool) -> None:
+    weights = train(max_train_steps=2, network_dim=2, stop_text_encoder_training=stop).weights()
+    ups = [tensor for name, tensor in weights.items() if name.startswith("lora_te") and "lora_up" in name]
+    assert any(tensor.abs().max() > 0 for tensor in ups) == is_trained
+
+
+def test_a_text_encoder_that_has_stopped_stays_so_after_a_resume(train: Any) -> None:
+    settings = {"network_dim": 2, "stop_text_encoder_training": 1, "max_train_steps": 4}
+    whole = train(**settings, save_every_n_steps=2, save_state=True)
+    weights = whole.weights()
+    assert weights == train(**settings, resume=str(whole.output / "tiny-step00000002-state")).weights()
