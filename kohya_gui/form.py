@@ -12,6 +12,7 @@ from sd_scripts.config import load
 from sd_scripts.config.schema import Parameter
 
 from . import layout
+from .texts import t
 from .values import NO, NOT_SET, YES, holds_numbers, is_checkbox, is_number, shown
 
 
@@ -20,7 +21,7 @@ def method_choice(value: object) -> Component:
     return gr.Radio(
         [(method.title, method.name) for method in layout.METHODS.values()],
         value=value,
-        label="What to train",
+        label=t("What to train"),
         info=hint(load.parameters()[layout.METHOD]),
         elem_id=f"p-{layout.METHOD}",
         elem_classes=["field"],

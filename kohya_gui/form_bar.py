@@ -20,6 +20,12 @@ BAR = """<div id="form-bar" role="search">
 <button type="button" id="toggle-help" aria-pressed="false" title="Show the help of every setting">Help</button>
 </div>"""
 
+BAR_TEXTS = (
+    "Search settings", "Press / to search", "Settings found", "Show only what differs from the preset", "Changed",
+    "Put every field back to what the preset says", "Reset all", "Show the help of every setting", "Help",
+)  # fmt: skip
+"""What is translated of it when the page is sent."""
+
 
 def build() -> None:
     about = f'<i id="form-data" data-form="{escape(json.dumps(data(), separators=(",", ":")))}"></i>'

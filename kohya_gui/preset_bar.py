@@ -114,29 +114,33 @@ def build(desk: PresetDesk, method: str, opening: presets.Preset) -> Bar:
     with gr.Column(elem_id="preset-bar", elem_classes="card"):
         with gr.Row(elem_id="preset-row"):
             chosen = opening.name if opening.name in names else None
-            choice = gr.Dropdown(names, value=chosen, label="Preset", elem_id="preset", scale=4, interactive=True)
+            choice = gr.Dropdown(names, value=chosen, label=t("Preset"), elem_id="preset", scale=4, interactive=True)
             gr.HTML(
-                f'<button type="button" id="open-preset" title="{OPENS}">Open file</button>'
-                f'<input type="file" id="open-preset-file" accept="{KINDS}" aria-label="File of settings" hidden>',
+                f'<button type="button" id="open-preset" title="{t(OPENS_TEXTS[0])}">{t(OPENS_TEXTS[1])}</button>'
+                f'<input type="file" id="open-preset-file" accept="{KINDS}" aria-label="{t(OPENS_TEXTS[2])}" hidden>',
                 elem_id="open-part",
                 padding=False,
             )
         said = gr.HTML(_about(opening), elem_id="preset-said")
-        with gr.Accordion("Save or export the form", open=False, elem_id="save-part"):
-            name = gr.Textbox(label="Name", elem_id="preset-name", max_lines=1)
-            description = gr.Textbox(label="Description", elem_id="preset-description", max_lines=1)
-            replace = gr.Checkbox(label="Replace one of the same name", elem_id="preset-replace")
+        with gr.Accordion(t("Save or export the form"), open=False, elem_id="save-part"):
+            name = gr.Textbox(label=t("Name"), elem_id="preset-name", max_lines=1)
+            description = gr.Textbox(label=t("Description"), elem_id="preset-description", max_lines=1)
+            replace = gr.Checkbox(label=t("Replace one of the same name"), elem_id="preset-replace")
             with gr.Row(elem_id="save-row"):
-                save = gr.Button("Save preset", elem_id="save-preset", size="md")
-                as_json = gr.Button("Download as JSON", elem_id="export-json", size="md")
-                as_toml = gr.Button("Download as TOML", elem_id="export-toml", size="md")
+                save = gr.Button(t("Save preset"), elem_id="save-preset", size="md")
+                as_json = gr.Button(t("Download as JSON"), elem_id="export-json", size="md")
+                as_toml = gr.Button(t("Download as TOML"), elem_id="export-toml", size="md")
             saved = gr.HTML(elem_id="preset-saved")
         opened = gr.Button("Open", elem_id="opened", elem_classes="unseen")
         carried = gr.Textbox(visible=False)
     return Bar(choice, said, opened, carried, name, description, replace, save, as_json, as_toml, saved)
 
 
-OPENS = "A preset of this program or of kohya_ss (.json), a .toml, or a trained .safetensors as a new run"
+OPENS_TEXTS = (
+    "A preset of this program or of kohya_ss (.json), a .toml, or a trained .safetensors as a new run",
+    "Open file",
+    "File of settings",
+)
 
 
 def _about(opening: presets.Preset) -> str:

@@ -183,11 +183,17 @@ def _form(opening: Entries) -> list[Component]:
                 gr.HTML(f"<h2>{section.title}</h2>")
                 made += _fields(opening, section.basic)
             if section.more:
-                title = t("More about {section}", section=section.title) if section.basic else section.title
-                made += _closed(f"more-{section.name}", f"{title} ({len(section.more)})", opening, section.more)
+                made += _closed(f"more-{section.name}", _more(section), opening, section.more)
             if section.blocks:
                 made += _blocks(f"blocks-{section.name}", opening, section.blocks)
     return made
+
+
+def _more(section: layout.Section) -> str:
+    count = len(section.more)
+    if section.basic:
+        return t("More about {section} ({count})", section=section.title, count=count)
+    return t("{section} ({count})", section=section.title, count=count)
 
 
 def _closed(element: str, title: str, opening: Entries, members: tuple[Parameter, ...]) -> list[Component]:
@@ -197,7 +203,7 @@ def _closed(element: str, title: str, opening: Entries, members: tuple[Parameter
 
 def _blocks(element: str, opening: Entries, members: tuple[Parameter, ...]) -> list[Component]:
     """The picture is drawn by the page's script, which writes into the same fields."""
-    with gr.Accordion("Blocks of the U-Net", open=False, elem_id=element, elem_classes="more"):
+    with gr.Accordion(t("Blocks of the U-Net"), open=False, elem_id=element, elem_classes="more"):
         gr.HTML('<div id="blocks"></div>', elem_id="blocks-part", padding=False)
         return _fields(opening, members)
 
@@ -214,11 +220,11 @@ def _side(train: TrainPage, opening: Entries) -> Side:
         plan_html = gr.HTML(notes.sentence(t("Planning …"), "quiet"), elem_id="plan")
         problems = gr.HTML(problem_text, elem_id="problems")
         with gr.Row():
-            start = gr.Button("Start", variant="primary", elem_id="start", scale=2)
-            printer = gr.Button("Print command", elem_id="print-command", scale=1)
+            start = gr.Button(t("Start"), variant="primary", elem_id="start", scale=2)
+            printer = gr.Button(t("Print command"), elem_id="print-command", scale=1)
         said = gr.HTML(elem_id="start-said")
         line = gr.Textbox(
-            label="Command",
+            label=t("Command"),
             visible=False,
             elem_id="command",
             lines=3,
