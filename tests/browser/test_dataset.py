@@ -56,7 +56,7 @@ def test_captions_are_edited_in_place_and_in_bulk_and_all_is_undone(
     expect(page.locator("#dataset .grid img").first).to_have_js_property("naturalWidth", 96, timeout=PATIENCE)
     caption(page, "00.png").fill("cat, green coat, sitting")
     caption(page, "00.png").press("Control+Enter")
-    see(page, '#dataset li[data-name="00.png"] .note', "saved")
+    see(page, '#dataset li[data-name="00.png"] .note.good', "saved")
     assert text(folder, "00") == "cat, green coat, sitting\n"
     see(page, "#ds-undo", "Undo: Edit 00.png")
     page.fill("#ds-find", "(red|blue) (hat|scarf)")
