@@ -8,6 +8,7 @@ from html import escape
 from sd_scripts.config.schema import Problem
 
 from . import layout
+from .texts import t
 
 
 def problem_list(problems: Sequence[Problem]) -> str:
@@ -16,7 +17,7 @@ def problem_list(problems: Sequence[Problem]) -> str:
     if not ordered:
         return ""
     stopping = sum(problem.stops for problem in problems)
-    title = f"{stopping} to put right before the start" if stopping else "Worth knowing"
+    title = t("{count} to put right before the start", count=stopping) if stopping else t("Worth knowing")
     return f'<section class="notes" role="status"><h3>{title}</h3><ul>{"".join(map(_entry, ordered))}</ul></section>'
 
 
@@ -30,7 +31,7 @@ def _name(key: str) -> str:
     parameter = layout.fields().get(key)
     if parameter is None:
         return f"<b>{escape(key)}</b>" if key else ""
-    return f'<a href="#p-{key}" data-key="{key}">{escape(parameter.label)}</a>'
+    return f'<a href="#p-{key}" data-key="{key}">{escape(t(parameter.label))}</a>'
 
 
 def sentence(text: str, kind: str = "problem") -> str:

@@ -33,8 +33,9 @@ class PresetDesk:
 
     def offered(self, method: str, baseline: object) -> Any:
         """The list for a method that was just chosen."""
-        names, loaded = self.names(method), Baseline.read(baseline).name
-        return gr.update(choices=names, value=loaded if loaded in names else None)
+        names, loaded = self.names(method), Baseline.read(baseline)
+        is_its = loaded.name in names and not loaded.own and Entries.of(loaded.settings).method == method
+        return gr.update(choices=names, value=loaded.name if is_its else None)
 
     def choose(self, form: str, name: str | None, baseline: object) -> str:
         now = Entries.gathered(form)

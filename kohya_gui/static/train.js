@@ -25,7 +25,7 @@
     known = [{ key: "method", section: "", part: "basic", initial: "lora" }]
     for (const { name, title, parts } of JSON.parse(place.dataset.form)) {
       for (const [part, keys] of Object.entries(parts)) {
-        for (const [key, initial] of Object.entries(keys)) known.push({ key, name, title: t(title), part, initial })
+        for (const [key, initial] of Object.entries(keys)) known.push({ key, name, title, part, initial })
       }
     }
     known.forEach((setting, place) => {
@@ -246,6 +246,8 @@
     const at = Math.max(0, Math.min(...words.map((word) => help.toLowerCase().indexOf(word)).filter((place) => place >= 0)) - 40)
     return Number.isFinite(at) && at > 0 ? `… ${help.slice(at, at + 140)}` : help.slice(0, 140)
   }
+  // As it stands on the page, where it is in the visitor's language.
+  const titleOf = ({ name, title = "" }) => $(`g-${name}`)?.querySelector("h2, .label-wrap > span")?.textContent.replace(/\s*[(（]\d+[)）]$/, "") ?? title
   function list(text) {
     const box = $("search"), results = $("search-results"), words = text.toLowerCase().split(/\s+/).filter(Boolean)
     const found = search(text)
@@ -255,7 +257,7 @@
       const hidden = facts.hidden.includes(one.key)
       const row = make("li", { id: `found-${place}`, role: "option" },
         make("b", {}, ...marked(one.label, words)), make("code", {}, ...marked(one.key, words)),
-        make("small", { textContent: hidden ? t("no effect on what is chosen") : one.title ?? "" }), make("p", {}, ...marked(excerpt(one.help, words), words)))
+        make("small", { textContent: hidden ? t("no effect on what is chosen") : titleOf(one) }), make("p", {}, ...marked(excerpt(one.help, words), words)))
       row.dataset.key = one.key
       row.classList.toggle("idle", hidden)
       return row
