@@ -15,12 +15,12 @@ from sd_scripts.families.base import Target
 
 NAME = "lora_unet_mid_block_resnets_0_conv1"
 LAYERS: dict[str, tuple[Any, tuple[int, ...]]] = {
-    "linear": (lambda: nn.Linear(12, 20), (3, 12)),
-    "conv": (lambda: nn.Conv2d(8, 12, 3, padding=1), (2, 8, 5, 5)),
+    "linear": (lambda: nn.Linear(12, 16), (3, 12)),
+    "conv": (lambda: nn.Conv2d(8, 16, 3, padding=1), (2, 8, 5, 5)),
 }
 KINDS = [
-    ("locon", {}), ("locon", {"dora_wd": True, "wd_on_output": False}), ("locon", {"use_tucker": True}), ("loha", {}),
-    ("loha", {"use_tucker": True}), ("loha", {"dora_wd": True, "wd_on_output": False}), ("lokr", {"factor": 4}),
+    ("locon", {}), ("locon", {"dora_wd": True}), ("locon", {"use_tucker": True}), ("loha", {}),
+    ("loha", {"use_tucker": True}), ("loha", {"dora_wd": True}), ("lokr", {"factor": 4}),
     ("lokr", {"decompose_both": True, "network_dim": 1, "factor": 4}), ("lokr", {"full_matrix": True}), ("ia3", {}),
     ("glora", {}), ("diag-oft", {}), ("diag-oft", {"constraint": 0.01, "rescaled": True}), ("boft", {}), ("full", {}),
 ]  # fmt: skip
@@ -44,6 +44,8 @@ def test_a_file_of_ours_does_there_what_it_does_here(algo: str, more: dict[str, 
         parameter.data += 0.2 * torch.randn_like(parameter)
     tensors = own.state_dict()
     kind, values = modules.get_module(tensors, NAME)
+    if algo == "ia3":  # its own loader does not take what its own reader finds
+        values = values[:1]
     theirs = modules.make_module(kind, values, NAME, layer)
     assert theirs is not None
     plain = layer(x)

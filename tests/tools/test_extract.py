@@ -24,14 +24,19 @@ def tuned(original_file: Path, make_lora: MakeLora, tmp_path: Path) -> tuple[Pat
     return out, lora
 
 
+def extract(original: Path, tuned: Path, *more: object) -> list[str]:
+    """What the tool says."""
+    return run("extract_lora_from_models", "--model_org", original, "--model_tuned", tuned, *more)
+
+
 def changed(file: Path) -> dict[str, np.ndarray]:
     return {name: delta for name, delta in dense(file).items() if np.abs(delta).max() > 1e-4}
 
 
 def test_what_was_merged_is_found_again(original_file: Path, tuned: tuple[Path, Path], tmp_path: Path) -> None:
     out = tmp_path / "out.safetensors"
-    argv = ("--model_org", original_file, "--model_tuned", tuned[0], "--dim", 4, "--conv_dim", 4, "--clamp_quantile", 1)
-    said = run("extract_lora_from_models", *argv, "--save_to", out)
+    more = ("--dim", 4, "--conv_dim", 4, "--clamp_quantile", 1)
+    said = extract(original_file, tuned[0], *more, "--save_to", out)
     assert_same(changed(out), dense(tuned[1]), tolerance=1e-3)
     assert said[-1].endswith("kept of the difference (Frobenius norm): 100.0% to 100.0%.")
 
@@ -40,8 +45,7 @@ def test_without_a_convolution_rank_convolutions_are_left_out(
     original_file: Path, tuned: tuple[Path, Path], tmp_path: Path
 ) -> None:
     out = tmp_path / "out.safetensors"
-    argv = ("--model_org", original_file, "--model_tuned", tuned[0], "--clamp_quantile", 1)
-    run("extract_lora_from_models", *argv, "--save_to", out)
+    extract(original_file, tuned[0], "--clamp_quantile", 1, "--save_to", out)
     assert_same(
         changed(out),
         {name: delta for name, delta in dense(tuned[1]).items() if name not in CONVOLUTIONS},
@@ -53,11 +57,8 @@ def test_a_folder_and_a_file_can_be_compared(
     tiny_model: Path, original_file: Path, tuned: tuple[Path, Path], tmp_path: Path
 ) -> None:
     out = tmp_path / "out.safetensors"
-    run(
-        "extract_lora_from_models",
-        "--model_org",
+    extract(
         tiny_model,
-        "--model_tuned",
         tuned[0],
         "--clamp_quantile",
         1,
@@ -77,11 +78,8 @@ def test_names_and_shapes_are_those_of_trained_networks(
     from sd_scripts.families import load_family
 
     out = tmp_path / "out.safetensors"
-    run(
-        "extract_lora_from_models",
-        "--model_org",
+    extract(
         original_file,
-        "--model_tuned",
         tuned[0],
         "--conv_dim",
         2,
@@ -101,9 +99,8 @@ def test_names_and_shapes_are_those_of_trained_networks(
 def test_numbers_are_cut_at_the_quantile(original_file: Path, tuned: tuple[Path, Path], tmp_path: Path) -> None:
     name = "lora_unet_mid_block_attentions_0_transformer_blocks_0_ff_net_0_proj"
     out, plain = tmp_path / "out.safetensors", tmp_path / "plain.safetensors"
-    argv = ("--model_org", original_file, "--model_tuned", tuned[0], "--save_to")
-    run("extract_lora_from_models", *argv, out, "--clamp_quantile", 0.9)
-    run("extract_lora_from_models", *argv, plain, "--clamp_quantile", 1)
+    for file, quantile in ((out, 0.9), (plain, 1)):
+        extract(original_file, tuned[0], "--save_to", file, "--clamp_quantile", quantile)
     numbers = np.concatenate(
         [load_file(plain)[f"{name}.lora_{half}.weight"].numpy().ravel() for half in ("up", "down")]
     )
@@ -118,14 +115,11 @@ def test_a_text_encoder_that_hardly_changed_is_left_out_and_said(
     unet = {name: shape for name, shape in LAYERS.items() if "unet" in name}
     tuned, out = tmp_path / "tuned.safetensors", tmp_path / "out.safetensors"
     run("merge_lora", "--sd_model", original_file, "--models", make_lora("a", layers=unet), "--save_to", tuned)
-    said = run("extract_lora_from_models", "--model_org", original_file, "--model_tuned", tuned, "--save_to", out)
+    said = extract(original_file, tuned, "--save_to", out)
     assert said[0] == "Note: lora_te is left out: no weight of the text encoder changed by more than 0.01."
     assert not any(key.startswith("lora_te") for key in load_file(out))
-    run(
-        "extract_lora_from_models",
-        "--model_org",
+    extract(
         original_file,
-        "--model_tuned",
         tuned,
         "--min_diff",
         0,
@@ -137,11 +131,8 @@ def test_a_text_encoder_that_hardly_changed_is_left_out_and_said(
 
 def test_the_metadata_tells_rank_and_base(original_file: Path, tuned: tuple[Path, Path], tmp_path: Path) -> None:
     out = tmp_path / "out.safetensors"
-    run(
-        "extract_lora_from_models",
-        "--model_org",
+    extract(
         original_file,
-        "--model_tuned",
         tuned[0],
         "--dim",
         2,
@@ -162,11 +153,8 @@ def test_the_metadata_tells_rank_and_base(original_file: Path, tuned: tuple[Path
 def test_the_same_model_twice_is_refused(original_file: Path, tmp_path: Path) -> None:
     wanted = f"model_tuned: {original_file} is no different from {original_file}; there is nothing to extract."
     with pytest.raises(UserError, match=re.escape(wanted)):
-        run(
-            "extract_lora_from_models",
-            "--model_org",
+        extract(
             original_file,
-            "--model_tuned",
             original_file,
             "--save_to",
             tmp_path / "o.safetensors",
@@ -209,13 +197,13 @@ def loha_of(file: Path) -> dict[str, np.ndarray]:
 def test_a_loha_holds_more_the_higher_its_rank_and_never_less_than_a_lora(
     original_file: Path, tuned: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    argv = ("--model_org", original_file, "--model_tuned", tuned[0], "--clamp_quantile", 1, "--conv_dim")
+    more = ("--clamp_quantile", 1, "--conv_dim")
     wanted = {name: delta.reshape(len(delta), -1) for name, delta in dense(tuned[1]).items()}
     lost = {"lora": [], "loha": []}
     for algo, errors in lost.items():
         for rank in (1, 2, 3):
             out = tmp_path / f"{algo}{rank}.safetensors"
-            run("extract_lora_from_models", *argv, rank, "--dim", rank, "--algo", algo, "--save_to", out)
+            extract(original_file, tuned[0], *more, rank, "--dim", rank, "--algo", algo, "--save_to", out)
             found = loha_of(out) if algo == "loha" else dense(out)
             errors.append([np.linalg.norm(found[name].reshape(delta.shape) - delta) for name, delta in wanted.items()])
     loha, lora = np.array(lost["loha"]), np.array(lost["lora"])
@@ -233,8 +221,8 @@ def test_an_extracted_loha_is_one_that_can_be_trained_on(
     from sd_scripts.families import load_family
 
     out = tmp_path / "out.safetensors"
-    argv = ("--model_org", original_file, "--model_tuned", tuned[0], "--conv_dim", 2, "--dim", 2, "--algo", "loha")
-    run("extract_lora_from_models", *argv, "--save_to", out)
+    more = ("--conv_dim", 2, "--dim", 2, "--algo", "loha")
+    extract(original_file, tuned[0], *more, "--save_to", out)
     model = ModelConfig(pretrained_model_name_or_path=str(original_file))
     targets = load_family(model, PrecisionConfig(mixed_precision="no")).adapter_targets(True)
     network = NetworkConfig(
