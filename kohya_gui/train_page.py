@@ -93,7 +93,7 @@ class TrainPage:
         if not now.swept:
             run = self.supervisor.enqueue(name, load.to_flat(now.config), now.environment)
             return self.supervisor.words_of(run), run
-        runs = self.supervisor.start_sweep(name, now.flat, now.environment)
+        runs = self.supervisor.start_sweep(str(now.flat.get("output_name") or "last"), now.flat, now.environment)
         return t("{count} runs are in the queue.", count=len(runs)), runs[0]
 
     def command(self, form: str) -> Any:
