@@ -19,15 +19,16 @@ from sd_scripts.config.train_config import all_parameters
 pytestmark = pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler.step:UserWarning")
 
 ROWS = acting.rows()
-AWAITED = {"block_lr", "sdxl"}
+AWAITED = {"sdxl"}
 """Parameters whose work is being built."""
 Look = Callable[[Mapping[str, Any]], dict[str, str]]
 
 
 @pytest.fixture(scope="module")
-def look(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Look]:
+def look(tiny_model: Path, tiny_sdxl: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Look]:
     """Settings over those of the scene -> what is seen on each surface; each looked at once."""
     scene = scenes.make(tmp_path_factory.mktemp("surfaces") / "scene", tiny_model)
+    (scene.root / "sdxl").symlink_to(tiny_sdxl)
     known: dict[str, dict[str, str]] = {}
 
     def seen(settings: Mapping[str, Any]) -> dict[str, str]:
