@@ -116,9 +116,11 @@ def _watch_hub(patch: pytest.MonkeyPatch, seen: Seen) -> None:
 def _watch_libraries(patch: pytest.MonkeyPatch, seen: Seen) -> None:
     import gc
 
+    import torch
     from accelerate import Accelerator
     from diffusers import AutoencoderKL
     from torch import nn
+    from transformers import CLIPTextModel
 
     from sd_scripts.data import dataset
     from sd_scripts.families import latent_diffusion
@@ -138,6 +140,14 @@ def _watch_libraries(patch: pytest.MonkeyPatch, seen: Seen) -> None:
         def __iter__(self) -> Iterator[Any]:
             return (self._made[where] for where in self._sampler)
 
+    read = CLIPTextModel.forward
+
+    def reading(encoder: Any, *given: Any, **more: Any) -> Any:
+        if not torch.is_grad_enabled():
+            seen.note("read", tuple((given[0] if given else more["input_ids"]).shape))
+        return read(encoder, *given, **more)
+
+    patch.setattr(CLIPTextModel, "forward", reading)
     patch.setattr(AutoencoderKL, "encode", encoding)
     patch.setattr(dataset, "DataLoader", Loader)
     patch.setattr(Accelerator, "init_trackers", lambda _, *given, **more: seen.note("trackers", (given, more)))

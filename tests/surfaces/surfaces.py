@@ -83,7 +83,7 @@ def loading(seen: Seen) -> Any:
 @surface
 def caching(seen: Seen) -> Any:
     """What is encoded before the first step, and the files that lie beside the images then."""
-    return seen.noted("encoded"), sorted(file.name for file in (seen.scene.images / "2_thing").iterdir())
+    return seen.noted("encoded", "read"), sorted(file.name for file in (seen.scene.images / "2_thing").iterdir())
 
 
 @surface
