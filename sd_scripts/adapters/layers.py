@@ -40,6 +40,11 @@ def reaches(network: NetworkConfig, target: Target) -> bool:
     """Whether the target is one of the layers that the network's settings choose."""
     if is_norm(target.module) and not network.train_norm:
         return False
+    chosen = network.chosen_layers
+    if chosen is not None:
+        if is_spatial(target.module) and not chosen.convolutions:
+            return False
+        return chosen.reaches(target.name, target.role, target.part == "unet")
     if network.layers:
         return _preset_reaches(network.layers, target)
     if network.kind == "oft":

@@ -46,8 +46,8 @@ NOT_OFFERED = {
     "console_log_simple": "not needed: the console log is always plain lines",
     "tokenizer_cache_dir": "not needed: tokenizers come with the model or with this program",
     "dataset_class": "not offered: it would run code that a settings file names",
-    "ddp_gradient_as_bucket_view": "not offered: a LoRA's gradients are too small for it to save anything",
-    "ddp_static_graph": "not offered: module dropout and stopping the text encoder change the graph",
+    "ddp_gradient_as_bucket_view": "not needed: processes share their gradients in one piece, without DDP and its buckets",
+    "ddp_static_graph": "not needed: processes share their gradients in one piece, without DDP and its graph",
     **dict.fromkeys(
         (
             "deepspeed", "zero_stage", "offload_optimizer_device", "offload_optimizer_nvme_path",

@@ -5,8 +5,9 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, ValidationError
 
-from . import network_checks
+from . import layer_choice, network_checks
 from .block_weights import CURVES, Blocks, curve, numbers
+from .layer_choice import LayerChoice
 from .network_kinds import ALGORITHMS, FACTORED, KINDS, LYCORIS, LYCORIS_MODULE, RANKED, WITH_ALPHA
 from .schema import (
     Aliases,
@@ -29,9 +30,9 @@ from .schema import (
 __all__ = ["CURVES", "Blocks", "KINDS", "LYCORIS_MODULE", "NetworkConfig", "curve", "numbers", "rates"]
 
 Algorithm = Literal["lora", "locon", "loha", "lokr", "ia3", "dylora", "glora", "diag-oft", "boft", "full"]
-Preset = Literal[
-    "full", "full-lin", "attn-mlp", "attn-only", "unet-only", "unet-transformer-only", "unet-convblock-only", "ia3"
-]
+PRESETS = (
+    "full", "full-lin", "attn-mlp", "attn-only", "unet-only", "unet-transformer-only", "unet-convblock-only", "ia3",
+)  # fmt: skip
 WITHOUT_CONVOLUTIONS = ("full-lin", "attn-mlp", "attn-only", "unet-transformer-only", "ia3")
 """Presets that leave 3x3 convolutions alone."""
 
@@ -71,9 +72,9 @@ class NetworkConfig(Group):
     """What lycoris.kohya trains. loha and lokr hold more in as small a file; full trains whole weights. Empty:
     locon."""
 
-    preset: Annotated[Preset | None, of(*LYCORIS), Ui(label="LyCORIS preset")] = None
-    """Which layers are trained. Empty: full with lycoris.kohya, and with other network types the layers that LoRA
-    has."""
+    preset: Annotated[str | None, of(*LYCORIS), Ui(label="LyCORIS preset", choices=PRESETS)] = None
+    """Which layers are trained: a name, or a TOML file of LyCORIS. Empty: full with lycoris.kohya, and with other
+    network types the layers that LoRA has."""
 
     network_dim: Annotated[int, Ge(1), of(*RANKED), Ui(label="Network rank", basic=True)] = 4
     """Rank: how much a network can hold. 4 to 32 for most things; more makes a larger file that also learns what it
@@ -246,6 +247,11 @@ class NetworkConfig(Group):
         return self.preset or ("full" if self.module == LYCORIS_MODULE else None)
 
     @property
+    def chosen_layers(self) -> LayerChoice | None:
+        """What a preset's file says. Raises UserError."""
+        return layer_choice.read(self.preset) if self.preset and self.preset.endswith(".toml") else None
+
+    @property
     def trains_convolutions(self) -> bool:
         """Whether layers outside the transformer blocks can be trained; a preset may leave some of them out again."""
         return bool(self.layers or self.conv_dim or self.conv_block_dims or (self.kind == "oft" and self.enable_conv))
@@ -253,7 +259,7 @@ class NetworkConfig(Group):
     @property
     def convolution_rank(self) -> int:
         """The rank of 3x3 convolutions without one of their block's; 0 leaves them alone."""
-        if self.layers in WITHOUT_CONVOLUTIONS:
+        if self.layers in WITHOUT_CONVOLUTIONS or (self.chosen_layers and not self.chosen_layers.convolutions):
             return 0
         of_network = self.network_dim if self.layers or (self.kind == "oft" and self.enable_conv) else 0
         return self.conv_dim or of_network

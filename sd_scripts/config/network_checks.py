@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from ..errors import UserError
 from .block_weights import CURVES, Blocks, curve, numbers
-from .schema import Notice, Problem
+from .schema import Notice, Problem, did_you_mean
 
 if TYPE_CHECKING:
     from .network import NetworkConfig
@@ -16,9 +17,26 @@ PER_BLOCK = ("block_dims", "block_alphas", "conv_block_dims", "conv_block_alphas
 
 def problems(network: NetworkConfig) -> Iterator[Problem]:
     """network: with what network_args says put where it belongs."""
+    wrong = list(_preset_problems(network))
+    yield from wrong
+    if wrong:  # nothing can be said of layers that nobody knows
+        return
     yield from _kind_problems(network)
     yield from _block_problems(network)
     yield from _idle_alphas(network)
+
+
+def _preset_problems(network: NetworkConfig) -> Iterator[Problem]:
+    from .network import PRESETS
+
+    if network.preset and not network.preset.endswith(".toml") and network.preset not in PRESETS:
+        hint = did_you_mean(network.preset, PRESETS, f" There is: {', '.join(PRESETS)}.")
+        yield Problem("preset", f"There is no preset {network.preset!r}, and it is no .toml file.{hint}")
+        return
+    try:
+        _ = network.chosen_layers
+    except UserError as error:
+        yield Problem("preset", str(error))
 
 
 def _kind_problems(network: NetworkConfig) -> Iterator[Problem]:

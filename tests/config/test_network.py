@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -211,3 +212,28 @@ LYCORIS_CASES: list[tuple[dict[str, Any], str]] = [
 @pytest.mark.parametrize(("settings", "sentence"), LYCORIS_CASES)
 def test_what_does_not_go_together_in_other_kinds_is_said(settings: dict[str, Any], sentence: str) -> None:
     assert [str(problem) for problem in NetworkConfig.model_validate(settings).relations()] == [sentence]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (None, "There is no file {0}; name a TOML file of LyCORIS, or one of its presets."),
+        ('lora_kind = "a"', "{0} has lora_kind, which no LyCORIS preset knows; there is enable_conv, use_fnmatch, "
+         "unet_target_module, unet_target_name, text_encoder_target_module, text_encoder_target_name, exclude_name."),
+        ("enable_conv = 1", "{0}: enable_conv is 1; it must be true or false."),
+        ('exclude_name = "a"', "{0}: exclude_name is 'a'; it must be a list of texts."),
+        ("[name_algo_map.x]\nalgo = 'loha'", "{0} gives layers kinds of their own (name_algo_map), which can't be done "
+         "here; take that out."),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_a_presets_file(text: str | None, sentence: str, tmp_path: Path) -> None:
+    file = tmp_path / "own.toml"
+    if text:
+        file.write_text(text, encoding="utf-8")
+    network = NetworkConfig(network_module="lycoris.kohya", preset=str(file))
+    assert [str(problem) for problem in network.relations()] == ["preset: " + sentence.format(file)]
+
+
+def test_a_preset_that_does_not_exist() -> None:
+    (problem,) = NetworkConfig(network_module="lycoris.kohya", preset="attn-mpl").relations()
+    assert str(problem) == "preset: There is no preset 'attn-mpl', and it is no .toml file. Did you mean attn-mlp?"

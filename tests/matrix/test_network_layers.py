@@ -83,3 +83,24 @@ def test_convolutions_have_the_networks_rank_unless_they_have_their_own(family: 
         network = NetworkConfig(**LYCORIS, conv_dim=conv_dim)
         module = adapters.create(network, targets).modules["lora_unet_conv_in"]
         assert type(module).size_in_file(module.file_tensors()).rank == rank
+
+
+def test_a_file_chooses_layers_as_the_preset_it_was_written_after(family: ModelFamily, tmp_path: Path) -> None:
+    """attn-mlp of LyCORIS, written out, without one layer and with another."""
+    file = tmp_path / "own.toml"
+    file.write_text(
+        'enable_conv = false\nunet_target_module = ["Transformer2DModel", "DoubleStreamBlock"]\n'
+        'unet_target_name = ["time_embedding\\\\.linear_1"]\n'
+        'text_encoder_target_module = ["CLIPAttention", "CLIPMLP"]\ntext_encoder_target_name = []\n'
+        'exclude_name = [".*ff.net.2"]\n',
+        encoding="utf-8",
+    )
+    wanted = {name for name in names(family, **LYCORIS, preset="attn-mlp") if not name.endswith("ff_net_2")}
+    assert set(names(family, **LYCORIS, preset=str(file))) == wanted | {"lora_unet_time_embedding_linear_1"}
+
+
+def test_names_in_a_file_can_have_wildcards(family: ModelFamily, tmp_path: Path) -> None:
+    file = tmp_path / "own.toml"
+    file.write_text('use_fnmatch = true\nunet_target_name = ["mid_block.*.attn1.to_q"]\n', encoding="utf-8")
+    found = names(family, **LYCORIS, preset=str(file))
+    assert found == ["lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1_to_q"]
