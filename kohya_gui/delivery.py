@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from html import escape, unescape
 from typing import Any
 
+import brotli  # type: ignore[import-untyped]  # comes with Gradio
 import orjson
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -52,12 +53,14 @@ class Delivery:
             await self.app(scope, receive, self._on_the_way(scope, send, which))
 
     def _on_the_way(self, scope: Scope, send: Send, which: str) -> Send:
-        path = scope["path"].strip("/")
+        path, accepted = scope["path"].strip("/"), Headers(scope=scope).get("accept-encoding", "")
         if scope["method"] != "GET" or (path != "config" and path not in self.pages):
             return send
         if path == "config":
-            return send if which == texts.ENGLISH else _Rewriting(send, lambda body: _dump(_config(body, which)))
-        return _Rewriting(send, lambda body: self._page(body, path, which))
+            return (
+                send if which == texts.ENGLISH else _Rewriting(send, accepted, lambda body: _dump(_config(body, which)))
+            )
+        return _Rewriting(send, accepted, lambda body: self._page(body, path, which))
 
     def _page(self, body: bytes, path: str, which: str) -> bytes:
         begin = body.find(CONFIG_BEGINS)
@@ -67,10 +70,11 @@ class Delivery:
 
 
 class _Rewriting:
-    """Holds an answer back until it is whole, and sends what `change` makes of it."""
+    """Holds an answer back until it is whole, and sends what `change` makes of it, compressed where `accepted` says so:
+    Gradio compresses no pages."""
 
-    def __init__(self, send: Send, change: Callable[[bytes], bytes]) -> None:
-        self.send, self.change = send, change
+    def __init__(self, send: Send, accepted: str, change: Callable[[bytes], bytes]) -> None:
+        self.send, self.accepted, self.change = send, accepted, change
         self.start: Message | None = None
         self.body = b""
 
@@ -85,9 +89,12 @@ class _Rewriting:
             return
         body = self.change(self.body)
         headers = MutableHeaders(raw=self.start["headers"])
+        if "br" in self.accepted:
+            body = brotli.compress(body, quality=5)
+            headers["content-encoding"] = "br"
         headers["content-length"] = str(len(body))
         headers["cache-control"] = "no-cache"
-        headers["vary"] = "Cookie, Accept-Language"
+        headers["vary"] = "Cookie, Accept-Language, Accept-Encoding"
         await self.send(self.start)
         await self.send({"type": "http.response.body", "body": body})
 
