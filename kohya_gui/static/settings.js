@@ -44,6 +44,7 @@
     if (!place || !choice) return
     waiting.disconnect()
     colours(choice)
+    document.getElementById("set-language").value = window.language
     board(place)
   })
   waiting.observe(document.documentElement, { childList: true, subtree: true })
