@@ -206,12 +206,12 @@
     }
 
     showCurve({ curve, total }) {
+      this.curvePart.hidden = !curve.points.length && !this.points.length
       if (curve.points.length === 0 && curve.from >= this.points.length) return
       const before = this.points.at(-1)
       this.points = [...this.points.slice(0, curve.from), ...curve.points]
       this.known.generation = curve.generation
       this.known.points = this.points.length
-      this.curvePart.hidden = !this.points.length
       if (before !== this.points.at(-1)) this.chart.show(this.points, curve.rates, total)
     }
 
