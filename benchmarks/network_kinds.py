@@ -50,7 +50,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "full": {**LYCORIS, "algo": "full"},
     "full, norms": {**LYCORIS, "algo": "full", "train_norm": True},
 }
-RATES = {"lora_fa": 4e-3, "ia3": 5e-2, "oft": 2e-3, "diag-oft": 2e-3, "boft": 2e-3, "full": 1e-4, "full, norms": 1e-4}
+RATES = {"lora_fa": 4e-3, "ia3": 5e-2, "oft": 2e-3, "diag-oft": 1e-2, "boft": 2e-3, "full": 1e-4, "full, norms": 1e-4}
 """Kinds that want another rate than the demo's."""
 
 
