@@ -3,6 +3,10 @@
 Makes a single file with random weights in bf16 (2.1 GB for sd1, 6.9 GB for sdxl), converts it to a diffusers folder and
 back, and trains a LoRA one step on each at 256 pixels. Each stage is a process of its own, of which the peak of memory
 and the time are measured; files that are mapped into memory count as long as they lie there. All is deleted again.
+
+Measured on one of two busy cores, GB at the peak and seconds: sd1 (2.13 GB) file to folder 2.7, 23; back 2.7, 24; a
+step in bf16 3.1, 23, in 32 bits 6.9, 55. sdxl (6.9 GB) file to folder 7.5, 42; back 7.9, 32; a step in bf16 8.6, 49 on
+the file and 8.7, 62 on the folder.
 """
 
 from __future__ import annotations
