@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
+from .index import Row
 from .supervisor import Supervisor
 
 FRESH_SECONDS = 0.7
@@ -20,6 +21,7 @@ class Listing:
     supervisor: Supervisor
     token: str = field(default_factory=lambda: secrets.token_hex(4))
     _lines: dict[str, tuple[int, dict[str, Any]]] = field(default_factory=dict)
+    _settled: dict[str, tuple[int, int]] = field(default_factory=dict)
     _serial: int = 0
     _order: tuple[int, list[str]] = (0, [])
     _made: float = float("-inf")
@@ -47,6 +49,8 @@ class Listing:
         rows = self.supervisor.store.rows()
         waiting = {run_id: place for place, run_id in enumerate(self.supervisor.waiting(rows), 1)}
         for run_id, row in rows.items():
+            if self._is_settled(run_id, row):
+                continue
             line = self.supervisor.store.line(run_id, row)
             if run_id in waiting:
                 line |= {"place": waiting[run_id], "held": self.supervisor.held(run_id, row.entry)}
@@ -58,3 +62,11 @@ class Listing:
             self._serial += 1
             self._order = self._serial, list(rows)
             self._lines = {run_id: self._lines[run_id] for run_id in rows}
+
+    def _is_settled(self, run_id: str, row: Row) -> bool:
+        """Whether it is over, and its line made since: most of many runs are."""
+        if row.entry.status or not self.supervisor.store.summarised(run_id, row):
+            self._settled.pop(run_id, None)
+            return False
+        known, self._settled[run_id] = self._settled.get(run_id), (row.written, row.size)
+        return known == (row.written, row.size) and run_id in self._lines

@@ -195,7 +195,7 @@ class RunStore:
 
     def summarised(self, run_id: str, row: Row) -> bool:
         """Whether the index holds all that there is to say, which it only does of a run that is over."""
-        return bool(row.summary) and row.size == _size(self.folder(run_id).events)
+        return bool(row.summary) and row.size == _size(self.root / run_id / "events.jsonl")
 
     def living(self) -> list[str]:
         """Runs whose engine lives, also where it has said its last words."""
