@@ -106,7 +106,7 @@ def looked_into(path: str) -> dict[str, Any]:
     """A folder's own folders, and how many images lie in it and in each of them; without a path, where to begin.
     Raises UserError."""
     if not path.strip():
-        begin = [place for place in (DEMO, DATASETS, *access.rules().readable) if place.is_dir() and _may_read(place)]
+        begin = [place for place in (DEMO, DATASETS, *access.rules().writable) if place.is_dir() and _may_read(place)]
         return {
             "path": "",
             "parent": None,
