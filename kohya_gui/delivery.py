@@ -147,7 +147,13 @@ def _component(component: dict[str, Any], which: str) -> None:
     elif isinstance(value, str) and kind in NAMED_BY_VALUE:
         props["value"] = texts.translated(value, which)
     if isinstance(props.get("choices"), list):
-        props["choices"] = [_choice(choice, which) for choice in props["choices"]]
+        props["choices"] = _choices(props["choices"], which)
+
+
+def _choices(choices: list[Any], which: str) -> list[Any]:
+    """"no" is a word only where "yes" is the other answer; as a precision it is a value that people know and copy."""
+    answers = ["yes", "yes"] in choices
+    return [choice if choice == ["no", "no"] and not answers else _choice(choice, which) for choice in choices]
 
 
 def _choice(choice: Any, which: str) -> Any:

@@ -18,7 +18,8 @@
     failed(error) { put(this.dialog, make("div", { class: "compare-head" }, make("h2", {}, t("Comparison")), this.close()), make("p", { role: "alert" }, error.message)) }
 
     build({ runs, settings, curves, samples }) {
-      this.runs = runs
+      const alike = (run) => runs.filter(({ name }) => name === run.name).length > 1
+      this.runs = runs.map((run) => alike(run) ? { ...run, name: run.id } : run)
       put(this.dialog, make("div", { class: "compare-head" }, make("h2", {}, t("Comparison")), this.close()),
         this.curvePart(curves), this.table(settings), this.samplePart(samples))
       this.draw()
@@ -33,7 +34,7 @@
       const row = (label, title, values) => make("tr", {}, make("th", { scope: "row", title }, label), ...values.map((value) => make("td", {}, value)))
       const rows = [
         row(t("State"), "", this.runs.map((run) => words(run.state))),
-        row(t("Steps"), "", this.runs.map((run) => number(run.step))),
+        row(t("Steps done"), "", this.runs.map((run) => number(run.step))),
         row(t("Loss"), "", this.runs.map((run) => Number.isFinite(run.loss) ? run.loss.toFixed(4) : "")),
         row(t("Took"), "", this.runs.map((run) => run.elapsed === null ? "" : duration(run.elapsed))),
         ...settings.map(({ key, label, values }) => row(t(label), key, values.map(shown))),

@@ -97,7 +97,7 @@
     async list() {
       const { runs, tensorboard } = await call("runs")
       this.listed = Date.now()
-      if (!this.run && runs.length) this.run = runs[0].id
+      if (!this.run && runs.length) this.run = (runs.find(({ state }) => state !== "queued") ?? runs[0]).id
       this.head.classList.toggle("empty", !runs.length)
       this.nothing.hidden = Boolean(runs.length)
       this.body.hidden = !this.run
