@@ -57,7 +57,10 @@ def test_a_queue_of_three_with_one_that_fails(app: Any, browser_page: Any, shoot
     page = browser_page
     app.start(settings={})
     first, bad, last = queued(
-        app, ("teapot", SLOW), ("teapot wrong model", {**QUICK, "training_comment": "fail at start"}), ("teapot small", QUICK)
+        app,
+        ("teapot", SLOW),
+        ("teapot wrong model", {**QUICK, "training_comment": "fail at start"}),
+        ("teapot small", QUICK),
     )
     open_runs(page, app)
     state_of(page, first, "training")
