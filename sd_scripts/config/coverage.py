@@ -46,8 +46,8 @@ NOT_OFFERED = {
     "console_log_simple": "not needed: the console log is always plain lines",
     "tokenizer_cache_dir": "not needed: tokenizers come with the model or with this program",
     "dataset_class": "not offered: it would run code that a settings file names",
-    "ddp_gradient_as_bucket_view": "not needed: processes share their gradients in one piece, without DDP and its buckets",
-    "ddp_static_graph": "not needed: processes share their gradients in one piece, without DDP and its graph",
+    "ddp_gradient_as_bucket_view": "not needed: processes share their gradients without DDP and its buckets",
+    "ddp_static_graph": "not needed: processes share their gradients without DDP and its graph",
     **dict.fromkeys(
         (
             "deepspeed", "zero_stage", "offload_optimizer_device", "offload_optimizer_nvme_path",

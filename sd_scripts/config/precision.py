@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal
 
-from .schema import Group, Notice, Problem, Ui
+from .schema import AppliesTo, Group, Notice, Problem, Ui
 
 Backend = Literal[
     "eager",
@@ -19,6 +19,8 @@ Backend = Literal[
     "ipex",
     "tvm",
 ]
+
+FROZEN_MODEL = AppliesTo(methods=("lora", "textual_inversion"))
 
 
 class PrecisionConfig(Group):
@@ -36,11 +38,11 @@ class PrecisionConfig(Group):
     """Keep the trained weights and their gradients in bf16 too. Saves memory at some loss of accuracy. Needs mixed
     precision bf16."""
 
-    fp8_base: bool = False
+    fp8_base: Annotated[bool, FROZEN_MODEL] = False
     """Keep the base model's U-Net and text encoder in 8 bits while a network is trained: half the memory of 16 bits.
     Needs mixed precision."""
 
-    fp8_base_unet: bool = False
+    fp8_base_unet: Annotated[bool, FROZEN_MODEL] = False
     """Keep only the base model's U-Net in 8 bits; the text encoder stays in 16. Needs mixed precision."""
 
     gradient_checkpointing: Annotated[bool, Ui(basic=True)] = False
