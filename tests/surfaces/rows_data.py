@@ -10,6 +10,7 @@ SHUFFLED = {"shuffle_caption": True}
 ROWS = {
     "pretrained_model_name_or_path": Row("@other_model", "model network"),
     "v2": Row(True, "refused"),
+    "sdxl": Row(True, "refused"),
     "v_parameterization": Row(True, "model objective"),
     "vae": Row("@vae", "model"),
     "clip_skip": Row(2, "network text"),
