@@ -132,10 +132,10 @@ def test_where_a_login_is_asked_for_nothing_is_seen_without_it(
     app.start("--username", "me", "--password", "secret word", settings=settings)
     assert page.request.get(app.url + "live/runs").status == 401
     page.goto(app.url)
-    page.get_by_label("username").fill("me")
-    page.get_by_label("password").fill("secret word")
+    page.get_by_label("Name").fill("me")
+    page.get_by_label("Password").fill("secret word")
     shoot(page, "8-login")
-    page.get_by_role("button", name="Login").click()
+    page.get_by_role("button", name="Sign in").click()
     see(page, "#live", "No run yet.")
     page.click("#start")
     see(page, "#live-state", "Done")
