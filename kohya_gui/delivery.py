@@ -151,7 +151,7 @@ def _component(component: dict[str, Any], which: str) -> None:
 
 
 def _choices(choices: list[Any], which: str) -> list[Any]:
-    """"no" is a word only where "yes" is the other answer; as a precision it is a value that people know and copy."""
+    """A "no" is a word where "yes" is the other answer; as a precision it is a value that people know and copy."""
     answers = ["yes", "yes"] in choices
     return [choice if choice == ["no", "no"] and not answers else _choice(choice, which) for choice in choices]
 

@@ -163,3 +163,5 @@ def connect(desk: PresetDesk, bar: Bar, wires: Wires, baseline: gr.BrowserState)
         made.then(None, bar.carried, None, js=download)
     method = wires.widgets[0]
     method.change(desk.offered, [method, baseline], bar.choice, **QUICK)
+    # What was offered for the method before would not fit; whatever else stands there stays.
+    method.change(None, bar.said, bar.said, js="(said) => said?.includes('offer-cancel') ? '' : said", **QUICK)
