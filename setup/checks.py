@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -40,8 +41,20 @@ def run(arguments: Sequence[str]) -> int:
     for note in skipped():
         print(note, flush=True)
     failed = [name for name, command in linters(arguments) if not _passes(name, [str(python), *command])]
-    code = subprocess.call([str(python), "-m", "pytest", "-ra", *arguments], cwd=ROOT)
+    code = subprocess.call([str(python), "-m", "pytest", "-ra", *(arguments or spread())], cwd=ROOT, env=one_thread())
     return code or len(failed)
+
+
+def spread() -> list[str]:
+    """Arguments with which all tests run on several processors; each file stays with one, so that it builds its models
+    once. More than four would need more memory than machines for tests have."""
+    processes = min(os.cpu_count() or 1, 4)
+    return ["-n", str(processes), "--dist", "loadfile"] if processes > 1 else []
+
+
+def one_thread() -> dict[str, str]:
+    """Tiny tensors are quicker on one thread, and tests that run side by side don't wait for each other's."""
+    return {"OMP_NUM_THREADS": "1", **os.environ}
 
 
 def linters(arguments: Sequence[str]) -> list[tuple[str, list[str]]]:

@@ -48,7 +48,7 @@ PARTS: list[tuple[dict[str, Any], set[str]]] = [
 ]
 
 
-@pytest.mark.parametrize(("settings", "parts"), PARTS, ids=lambda value: " ".join(map(str, value)))
+@pytest.mark.parametrize(("settings", "parts"), PARTS, ids=lambda value: " ".join(sorted(value)))
 def test_what_is_trained_is_what_was_asked_for(
     train: Any, base: Any, settings: dict[str, Any], parts: set[str]
 ) -> None:
