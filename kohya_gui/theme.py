@@ -70,7 +70,8 @@ def header(title: str, current: str, *, can_leave: bool = False) -> str:
     leave = '<a class="leave" href="./logout">Sign out</a>' if can_leave else ""
     choices = "".join(f'<option value="{code}" lang="{code}">{name}</option>' for code, name in texts.LANGUAGES.items())
     return (
-        f'<header><a class="title" href="./">{escape(title)}</a><nav aria-label="Pages">{links}</nav>'
+        f'<header><h1 class="unseen">{PAGES[current]}</h1><a class="title" href="./">{escape(title)}</a>'
+        f'<nav aria-label="Pages">{links}</nav>'
         '<div class="switches"><button type="button" id="toggle-keys" aria-pressed="false" '
         'title="Show the key of every setting, as used in presets, TOML files and flags">Show keys</button>'
         '<button type="button" id="toggle-dark" aria-pressed="false">Dark</button>'
