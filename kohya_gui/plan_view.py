@@ -118,7 +118,7 @@ def _memory(memory: Memory | None) -> str:
     if memory is None:
         return _unknown()
     parts = {t("model"): memory.model, t("training"): memory.trained, t("pictures"): memory.pictures}
-    return _about(size(memory.bytes), " + ".join(f"{name} {size(count)}" for name, count in parts.items()))
+    return _about(size(memory.bytes), " + ".join(f"{name} {size(count)}" for name, count in parts.items() if count))
 
 
 def _disk(disk: Disk | None) -> str:

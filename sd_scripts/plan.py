@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .config.optimizer import steps_of
+from .config.saving import SavingConfig
 from .config.schema import Notice, Problem
 from .config.train_config import TrainConfig
 from .data import folders, sentences, tables
@@ -117,7 +118,7 @@ def make(config: TrainConfig) -> Plan:
             planned, found = gather(each)
             datasets.append(planned)
             problems += found
-    problems += _masks(config)
+    problems += [*_masks(config), *_replaced(config.named().saving)]
     if config.method == "textual_inversion":
         problems += sentences.problems(config.textual_inversion, datasets)
     if not any(data.records for data in datasets) and not any(problem.stops for problem in problems):
@@ -127,6 +128,13 @@ def make(config: TrainConfig) -> Plan:
         config.launch.num_processes, 0, 0, 0, config.training.max_train_epochs is None,
     )  # fmt: skip
     return _with_steps(plan, config)
+
+
+def _replaced(saving: SavingConfig) -> Iterator[Problem]:
+    """What was trained before under the same name is lost; going on with a training is meant to replace it."""
+    file = Path(saving.output_dir) / (saving.stem + saving.extension)
+    if file.exists() and not saving.resume:
+        yield Notice("output_name", f"{file} exists and will be replaced; choose another name to keep both.")
 
 
 @contextmanager

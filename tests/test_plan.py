@@ -133,3 +133,16 @@ def test_a_picture_too_small_for_a_bucket_is_named(images):
 def test_planning_imports_no_torch():
     code = "import sys, sd_scripts.plan; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[1], check=False).returncode == 0
+
+
+def test_a_file_that_would_be_replaced_is_told_before_the_start(images, tmp_path):
+    folder, name = images({"1_cat": [SQUARE]}), {"output_dir": str(tmp_path), "output_name": "cat"}
+    assert not planned(folder, **name).problems
+    (tmp_path / "cat.safetensors").touch()
+    (notice,) = planned(folder, **name).problems
+    assert (notice.key, notice.stops) == ("output_name", False)
+    assert (
+        notice.message
+        == f"{tmp_path / 'cat.safetensors'} exists and will be replaced; choose another name to keep both."
+    )
+    assert not planned(folder, **name, resume=str(tmp_path)).problems
