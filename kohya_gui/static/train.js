@@ -38,7 +38,7 @@
   const keyOf = (element) => element?.closest?.(".field")?.id.slice(2)
 
   // The fields' values. `gathered` is handed all of them by Gradio, for the app; `put` answers it with those that change.
-  let current = [], form = "", checked = null, waiting = null, carried = "", before = null
+  let current = [], form = "", checked = null, waiting = null, carried = "", before = null, printed = "", printing = false
   const filled = (values, extra = {}) => {
     waiting = { ...waiting, ...extra, values: { ...waiting?.values, ...values } }
     $("put").click()
@@ -52,12 +52,14 @@
     gathered(values) {
       current = values
       form = JSON.stringify(values)
+      if (printing) [printed, printing] = [form, false]
       return form
     },
     checkIfChanged() {
       if (form === checked) return
       checked = form
       $("check").click()
+      $("command")?.classList.toggle("outdated", form !== printed)
     },
     put(baseline) {
       const { values = {}, baseline: next, said, undo } = waiting ?? {}
@@ -318,6 +320,11 @@
     "a[data-key]": (link) => goTo(link.dataset.key),
     "#search-results li": take,
   }
+  document.addEventListener("click", (event) => {
+    if (!event.target.closest?.("#print-command")) return
+    printing = true
+    $("command")?.classList.remove("outdated")
+  }, true)
   document.addEventListener("click", (event) => {
     for (const [selector, act] of Object.entries(clicks)) {
       const found = event.target.closest?.(selector)

@@ -231,6 +231,16 @@ def test_additional_parameters_are_checked_as_they_are_typed(page: Any) -> None:
     expect(page.locator("#command textarea")).to_have_value(re.compile("--learning_rate=1e-05"), timeout=PATIENCE)
 
 
+def test_a_command_goes_away_when_the_form_says_something_else(page: Any) -> None:
+    page.click("#print-command")
+    expect(page.locator("#command textarea")).to_be_visible(timeout=PATIENCE)
+    field(page, "network_dim").fill("17")
+    expect(page.locator("#command")).to_be_hidden(timeout=PATIENCE)
+    page.click("#print-command")
+    expect(page.locator("#command textarea")).to_have_value(re.compile("--network_dim=17"), timeout=PATIENCE)
+    expect(page.locator("#command textarea")).to_be_visible()
+
+
 def test_a_form_is_downloaded_and_opened_again(page: Any, tmp_path: Path) -> None:
     field(page, "network_dim").fill("33")
     page.click("#save-part > button")
