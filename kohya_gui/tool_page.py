@@ -127,7 +127,7 @@ def build(tool: Tool) -> ToolPage:
     more = [parameter for parameter in page.parameters if not parameter.ui.basic]
     with gr.Column(elem_id=f"tool-{tool.name}", elem_classes="card tool"):
         gr.HTML(f"<h3>{escape(t(tool.title))}</h3><p>{escape(t(tool.help))}</p>")
-        with gr.Accordion(t("Settings"), open=False, elem_id=f"open-{tool.name}", elem_classes="more"):
+        with gr.Accordion(t("Open"), open=False, elem_id=f"open-{tool.name}", elem_classes="more"):
             widgets = _fields(tool, basic)
             if more:
                 with gr.Accordion(t("More ({count})", count=len(more)), open=False, elem_classes="more"):
