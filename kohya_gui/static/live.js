@@ -5,6 +5,10 @@
   const QUICK = 1000, SLOW = 4000
   const ENDED = ["done", "stopped", "failed", "lost", "cancelled", "paused"]
 
+  // A sentence with its web addresses as links.
+  const linked = (sentence) => sentence.split(/(https?:\/\/[^\s]+[^\s.,;])/).map((part, place) =>
+    place % 2 ? make("a", { href: part, target: "_blank", rel: "noopener noreferrer" }, part) : part)
+
   class Live {
     constructor(place) {
       this.place = place
@@ -138,7 +142,7 @@
       this.showMachine(state)
       this.showButtons(state)
       this.showFailure(state)
-      put(this.notices, ...state.notices.map(({ message }) => make("li", {}, message)))
+      put(this.notices, ...state.notices.map(({ message }) => make("li", {}, ...linked(message))))
       put(this.history, ...state.history.map((change) => make("li", {}, told(change))))
       this.saved.hidden = !state.saved.length
       put(this.saved, make("h3", {}, t("Saved")), make("ul", {}, ...[...state.saved].reverse().slice(0, 6).map(({ file, step }) =>

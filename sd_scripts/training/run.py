@@ -43,7 +43,10 @@ def run_training(config: TrainConfig, run: RunFolder | None, events: Events) -> 
             debug_dataset.write(config, plan, run, events)
             return
         with Control(run, accelerator) as control:
-            log = Log(events, trackers.Trackers(config, accelerator))
+            tracked = trackers.Trackers(config, accelerator)
+            log = Log(events, tracked)
+            if tracked.address:
+                log.notice("log_with", f"W&B shows this run at {tracked.address}")
             _train(Parts(config, plan, run, accelerator, control, log, progress, resume_from))
 
 

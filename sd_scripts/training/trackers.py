@@ -58,6 +58,12 @@ class Trackers:
             init_kwargs=_more(config),
         )
 
+    @property
+    def address(self) -> str | None:
+        """Where W&B shows the run; None where it is not used or works offline."""
+        shown = (tracker.tracker for tracker in self._accelerator.trackers if tracker.name == "wandb")
+        return getattr(next(shown, None), "url", None) if self._on else None
+
     def log(self, values: dict[str, float], step: int) -> None:
         if self._on:
             self._accelerator.log(values, step=step)
