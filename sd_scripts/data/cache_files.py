@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError
+from . import npz
 from .buckets import conditioning_crop
 from .records import ImageRecord
 
@@ -36,7 +34,7 @@ def stored_key(file: Path) -> str | None:
     try:
         with file.open("rb") as opened, np.load(opened) as stored:
             return str(stored["key"]) if "latents" in stored else None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except npz.TORN:
         return None
 
 
@@ -53,7 +51,7 @@ def read(file: Path, key: str | None) -> Kept | None:
             )
             flipped = torch.from_numpy(stored["latents_flipped"]) if "latents_flipped" in stored else None
             return Kept(torch.from_numpy(stored["latents"]), flipped, mask)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except npz.TORN:
         return None
 
 
@@ -71,13 +69,8 @@ def write(file: Path, key: str, record: ImageRecord, kept: Kept) -> None:
         fields["latents_flipped"] = kept.flipped.numpy()
     if kept.mask is not None:
         fields["alpha_mask"] = kept.mask.numpy().astype(np.float32) / 255
-    part = file.with_name(f"{file.name}.{os.getpid()}.part")
     try:
-        with part.open("wb") as opened:
-            np.savez(opened, **fields)
-        part.replace(file)
+        npz.write(file, fields)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            part.unlink()
         advice = "make room there or make it writable, or turn cache_latents_to_disk off to keep them in memory"
         raise CacheProblem(f"Cached latents can't be written to {file.parent}: {error.strerror}; {advice}.") from error

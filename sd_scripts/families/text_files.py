@@ -5,9 +5,6 @@ Shapes: T tokens, C channels of all text encoders together, D of the caption as 
 
 from __future__ import annotations
 
-import contextlib
-import os
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..data import npz
 from ..errors import UserError
 
 
@@ -37,7 +35,7 @@ def stored_key(file: Path) -> str | None:
     try:
         with file.open("rb") as opened, np.load(opened) as stored:
             return str(stored["key"])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except npz.TORN:
         return None
 
 
@@ -48,7 +46,7 @@ def read(file: Path) -> Kept:
             states = [torch.from_numpy(stored[f"hidden_state{i}"]) for i in (1, 2) if f"hidden_state{i}" in stored]
             pooled = torch.from_numpy(stored["pool2"]) if "pool2" in stored else None
             return Kept(torch.cat(states, -1), pooled)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except npz.TORN:
         raise UserError(f"The cached caption in {file} was changed or removed during the run; start again.") from None
 
 
@@ -58,14 +56,9 @@ def write(file: Path, key: str, kept: Kept, widths: Sequence[int]) -> None:
     fields = {f"hidden_state{i}": state.numpy() for i, state in enumerate(states, 1)} | {"key": np.array(key)}
     if kept.pooled_D is not None:
         fields["pool2"] = kept.pooled_D.float().numpy()
-    part = file.with_name(f"{file.name}.{os.getpid()}.part")
     try:
-        with part.open("wb") as opened:
-            np.savez(opened, **fields)
-        part.replace(file)
+        npz.write(file, fields)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            part.unlink()
         raise UserError(
             f"Cached captions can't be written to {file.parent}: {error.strerror}; make room there or make it "
             "writable, or turn cache_text_encoder_outputs_to_disk off to keep them in memory."
