@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, nn
 
 from .. import adapters
-from ..adapters import io, metadata, modelspec
+from ..adapters import io
 from ..adapters.hashes import tensor_hashes
-from ..config.load import to_flat
+from ..adapters.modelspec import LORA
 from ..config.network import NetworkConfig, rates
 from ..config.schema import Notice
 from ..errors import UserError
-from .base import PROGRAM, Method, Place, weight_dtype
+from .base import Method, Place, weight_dtype
 
 if TYPE_CHECKING:
     from ..config.train_config import TrainConfig
@@ -121,15 +120,7 @@ class AdapterMethod(Method):
 
     def metadata(self, tensors: Mapping[str, Tensor], progress: Place) -> dict[str, str]:
         """ss_ fields, ModelSpec fields and hashes."""
-        settings = to_flat(self.config, all=True)
-        now = time.time()
-        fields = metadata.build(
-            settings, self.facts, self.network, epoch=progress.epoch_under_way, step=progress.step, saved_at=now
-        )
-        if self.config.saving.no_metadata:
-            fields = metadata.minimum(fields)
-        resolution = self.facts.datasets[0].resolution if self.facts.datasets else None
-        spec = modelspec.fields(settings, self.family.name, resolution, now, PROGRAM)
+        fields, spec = self.described(progress, LORA, self.network)
         return fields | spec | tensor_hashes(tensors, fields)
 
 

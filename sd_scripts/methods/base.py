@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,9 +12,12 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import Self
 
+from ..adapters import metadata, modelspec
 from ..adapters.facts import TrainingFacts
+from ..config.load import to_flat
 
 if TYPE_CHECKING:
+    from ..config.network import NetworkConfig
     from ..config.precision import PrecisionConfig
     from ..config.schema import Notice
     from ..config.train_config import TrainConfig
@@ -89,6 +93,20 @@ class Method(ABC):
     def saved_bytes(self) -> int:
         """About how large the saved files are."""
         return sum(tensor.numel() * tensor.element_size() for tensor in self.state_dict().values())
+
+    def described(
+        self, progress: Place, kind: modelspec.Kind, network: NetworkConfig | None = None, **usual: str
+    ) -> tuple[dict[str, str], dict[str, str]]:
+        """ss_ fields and ModelSpec fields of a file of this kind. usual: for ModelSpec, of settings that are empty."""
+        settings, now = to_flat(self.config, all=True), time.time()
+        fields = metadata.build(
+            settings, self.facts, network, epoch=progress.epoch_under_way, step=progress.step, saved_at=now
+        )
+        if self.config.saving.no_metadata:
+            fields = metadata.minimum(fields)
+        resolution = self.facts.datasets[0].resolution if self.facts.datasets else None
+        settings |= {key: settings[key] or value for key, value in usual.items()}
+        return fields, modelspec.fields(settings, self.family.name, resolution, now, PROGRAM, kind)
 
     def parameters(self) -> Iterator[nn.Parameter]:
         """Those that are still trained."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,14 +10,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from ..adapters import metadata, modelspec
+from ..adapters.modelspec import CHECKPOINT
 from ..config import full
-from ..config.load import to_flat
 from ..families import saving
 from ..families.names import sdxl
 from ..families.names.tables import under
 from .averages import Averages, Others
-from .base import PROGRAM, Method, Place, compute_dtype, weight_dtype
+from .base import Method, Place, compute_dtype, weight_dtype
 
 if TYPE_CHECKING:
     from ..config.precision import PrecisionConfig
@@ -184,18 +182,8 @@ class FullMethod(Method):
         schedule = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
         chosen = schedule if self.config.noise.zero_terminal_snr else {}
         layout = self.config.saving.save_model_as
+        fields, spec = self.described(progress, CHECKPOINT)
         with ExitStack() as stack:
             for others in filter(None, (self._exact, self._average)):
                 stack.enter_context(others.in_place())
-            saving.save_model(self.family, path, layout, self.precision, self._metadata(progress), chosen)
-
-    def _metadata(self, progress: Place) -> dict[str, str]:
-        """ss_ fields and ModelSpec fields."""
-        settings, now = to_flat(self.config, all=True), time.time()
-        place = {"epoch": progress.epoch_under_way, "step": progress.step}
-        fields = metadata.build(settings, self.facts, None, **place, saved_at=now)
-        if self.config.saving.no_metadata:
-            fields = metadata.minimum(fields)
-        resolution = self.facts.datasets[0].resolution if self.facts.datasets else None
-        spec = modelspec.fields(settings, self.family.name, resolution, now, PROGRAM, modelspec.CHECKPOINT)
-        return fields | spec
+            saving.save_model(self.family, path, layout, self.precision, fields | spec, chosen)

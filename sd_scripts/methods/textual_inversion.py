@@ -6,7 +6,6 @@ Shapes: L layers (1 without xti), V vectors, D channels.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,16 +14,15 @@ import torch
 from torch import Tensor, nn
 
 from .. import draws
-from ..adapters import io, metadata, modelspec
+from ..adapters import io
 from ..adapters.modelspec import TEXTUAL_INVERSION
-from ..config.load import to_flat
 from ..config.schema import Notice
 from ..config.textual_inversion import file_name
 from ..errors import UserError
 from ..words import files, layers
 from ..words.vectors import Vectors, like, repeated
 from ..words.vocabulary import Vocabulary
-from .base import PROGRAM, Method, Place, weight_dtype
+from .base import Method, Place, weight_dtype
 
 if TYPE_CHECKING:
     from ..config.train_config import TrainConfig
@@ -152,15 +150,8 @@ class TextualInversion(Method):
 
     def metadata(self, word: str, progress: Place) -> dict[str, str]:
         """ss_ fields and ModelSpec fields of a word's file."""
-        settings, now = to_flat(self.config, all=True), time.time()
-        fields = metadata.build(
-            settings, self.facts, None, epoch=progress.epoch_under_way, step=progress.step, saved_at=now
-        )
-        if self.config.saving.no_metadata:
-            fields = metadata.minimum(fields)
-        resolution = self.facts.datasets[0].resolution if self.facts.datasets else None
-        settings["metadata_trigger_phrase"] = settings["metadata_trigger_phrase"] or word
-        return fields | modelspec.fields(settings, self.family.name, resolution, now, PROGRAM, TEXTUAL_INVERSION)
+        fields, spec = self.described(progress, TEXTUAL_INVERSION, metadata_trigger_phrase=word)
+        return fields | spec
 
 
 def _places(words: Mapping[str, int]) -> dict[str, tuple[int, int]]:
