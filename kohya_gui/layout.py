@@ -20,8 +20,6 @@ BLOCKS = (
     "conv_block_dims", "conv_block_alphas",
 )  # fmt: skip
 """Parameters that stand beside the picture of the blocks."""
-BLOCK_DEFAULTS = ("network_dim", "network_alpha", "conv_dim", "conv_alpha")
-"""What blocks have where nothing is said of them."""
 
 
 @dataclass(frozen=True)

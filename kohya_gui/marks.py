@@ -40,7 +40,6 @@ def of(entries: Entries, baseline: Mapping[str, object]) -> Marks:
     facts = {
         "changed": {key: value for key, value in changed.items() if key not in secret},
         "hidden": sorted(hidden),
-        "blocks": {key: entries.shown[key] for key in (*layout.BLOCKS, *layout.BLOCK_DEFAULTS)},
         "unet": asdict(BLOCKS.get((visible.chosen(entries) or ("sd1",))[0], SD)),
         "runs": len(entries.runs),
     }

@@ -18,6 +18,7 @@
     { name: "conv_dims", title: t("Convolution ranks"), keys: ["conv_block_dims"], usual: (texts) => +texts.conv_dim || 0, step: 1 },
     { name: "conv_alphas", title: t("Convolution alphas"), keys: ["conv_block_alphas"], usual: (texts) => +texts.conv_alpha || 1, step: 0.5 },
   ]
+  const TEXTS = [...MODES.flatMap(({ keys }) => keys), "block_lr_zero_threshold", "network_dim", "network_alpha", "conv_dim", "conv_alpha"]
   const two = (number) => String(number).padStart(2, "0")
 
   // What each block is. `way`: the part of the picture, and which of its rates is the block's.
@@ -67,7 +68,9 @@
       this.mode = MODES[0]
       this.tabs = make("div", { className: "tabs", role: "group", ariaLabel: t("What the picture sets") }, ...MODES.map((mode) =>
         make("button", { type: "button", textContent: mode.title, data: { mode: mode.name }, onclick: () => { this.mode = mode; this.draw() } })))
-      this.curves = make("div", { className: "curves" })
+      this.ways = [this.controls("down_lr_weight", t("Down")), this.controls("up_lr_weight", t("Up"))]
+      const clear = make("button", { type: "button", textContent: t("Clear"), onclick: () => this.write(Object.fromEntries(this.mode.keys.map((key) => [key, ""]))) })
+      this.curves = make("div", { className: "curves" }, ...this.ways.map(({ element }) => element), clear)
       this.said = make("p", { className: "said", role: "status" })
       this.unet = make("div", { className: "unet", role: "group", ariaLabel: t("Blocks of the U-Net") })
       place.replaceChildren(this.tabs, this.curves, this.said, this.unet)
@@ -97,7 +100,7 @@
       return { element, slide, box }
     }
 
-    get texts() { return window.trainForm.facts().blocks }
+    get texts() { return Object.fromEntries(TEXTS.map((key) => [key, window.trainForm.value(key)])) }
 
     shown() {
       const { texts, mode } = this, usual = mode.usual(texts)
@@ -126,9 +129,9 @@
       this.rows.forEach(({ slide, box, element }, block) => {
         element.hidden = flat[block] === null
         if (element.hidden) return
-        if (this.place.contains(document.activeElement) && (document.activeElement === slide)) return
+        if (document.activeElement === slide) return
         Object.assign(slide, { max: top, step: mode.step, value: flat[block] })
-        box.value = short(flat[block])
+        if (document.activeElement !== box) box.value = short(flat[block])
         this.paint(block, flat[block])
         element.classList.toggle("usual", mode.keys.every((key) => !texts[key]))
       })
@@ -136,19 +139,23 @@
       this.drawCurves()
     }
 
+    // One row of controls for each way, kept while they are used.
+    controls(key, title) {
+      const names = CURVES.map((name) => make("option", { value: name, textContent: name }))
+      const select = make("select", { ariaLabel: t("Curve of the blocks") }, make("option", { value: "", textContent: t("numbers") }), ...names)
+      const plus = make("input", { type: "text", inputMode: "decimal", placeholder: "+ 0", ariaLabel: t("Added to the curve") })
+      select.onchange = plus.onchange = () => this.write({ [key]: select.value && +plus.value ? `${select.value}+${plus.value}` : select.value })
+      return { key, select, plus, element: make("label", {}, title, select, plus) }
+    }
+
     drawCurves() {
-      const clear = make("button", { type: "button", textContent: t("Clear"), onclick: () => this.write(Object.fromEntries(this.mode.keys.map((key) => [key, ""]))) })
-      if (this.mode.name !== "rates") return this.curves.replaceChildren(clear)
-      const choices = [["down_lr_weight", t("Down")], ["up_lr_weight", t("Up")]].map(([key, title]) => {
+      for (const { key, select, plus, element } of this.ways) {
+        element.hidden = this.mode.name !== "rates"
+        if (document.activeElement === plus) continue
         const [name, base = ""] = (this.texts[key] ?? "").replaceAll(" ", "").split("+")
-        const chosen = CURVES.includes(name) ? name : ""
-        const plus = make("input", { type: "text", inputMode: "decimal", value: chosen ? base : "", placeholder: "+ 0", ariaLabel: t("Added to the curve"), disabled: !chosen })
-        const select = make("select", { ariaLabel: t("Curve of the blocks") }, make("option", { value: "", textContent: t("numbers") }), ...CURVES.map((one) => make("option", { value: one, textContent: one, selected: one === chosen })))
-        const write = () => this.write({ [key]: select.value && +plus.value ? `${select.value}+${plus.value}` : select.value })
-        select.onchange = plus.onchange = write
-        return make("label", {}, title, select, plus)
-      })
-      this.curves.replaceChildren(...choices, clear)
+        select.value = CURVES.includes(name) ? name : ""
+        Object.assign(plus, { value: select.value ? base : "", disabled: !select.value })
+      }
     }
 
     set(block, value) {
@@ -162,7 +169,6 @@
     }
 
     write(texts) {
-      Object.assign(this.texts, texts)
       window.trainForm.set(texts)
       this.draw()
     }
@@ -171,7 +177,7 @@
   let picture = null
   function refresh() {
     const place = document.getElementById("blocks")
-    if (!place || !window.trainForm?.facts().blocks.network_dim) return
+    if (!place || !window.trainForm?.facts().unet) return
     if (picture?.place === place && place.firstChild) picture.draw()
     else picture = new Picture(place)
   }

@@ -73,6 +73,7 @@
         old[key] = current[found.place]
         answer[found.place] = value
       }
+      current = current.map((value, place) => answer[place] ?? value)
       if (undo) before = { values: old, baseline }
       if (next) checked = null
       const choice = said === undefined ? undefined : own ? null : name || null
@@ -96,6 +97,7 @@
       if (run) history.replaceState(null, "", address)
       return run ?? ""
     },
+    value: (key) => waiting?.values?.[key] ?? current[setting(key).place] ?? setting(key).initial,
     set: filled, setting, settings, goTo, facts: () => facts,
   }
   for (const kind of ["input", "change", "click", "keyup", "focusout", "drop"]) {
@@ -139,7 +141,7 @@
   }
 
   // Facts of the app about the form: which fields differ from the preset, and what they were.
-  let facts = { changed: {}, hidden: [], blocks: {}, runs: 1 }
+  let facts = { changed: {}, hidden: [], runs: 1 }
   function learn() {
     const place = $("form-facts")
     if (!place) return
