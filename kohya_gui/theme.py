@@ -16,7 +16,7 @@ STATIC = Path(__file__).parent / "static"
 PAGES = {"": "Train", "dataset": "Dataset", "runs": "Runs", "tools": "Tools", "settings": "Settings"}
 """Path of a page -> its name."""
 
-EVERY_PAGE = ("page.css", "texts.js", "page.js")
+EVERY_PAGE = ("page.css", "texts.js", "kit.js", "page.js")
 FILES = {
     "": ("run.js", "chart.js", "live.css", "live.js", "plan.css", "plan.js", "train.css", "train.js", "blocks.js"),
     "dataset": ("dataset.css", "dataset.js", "dataset_making.js"),

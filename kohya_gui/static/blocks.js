@@ -1,14 +1,8 @@
 // The U-Net's blocks (25 of Stable Diffusion, 23 of SDXL) as a picture: the way down on the left, the middle at the bottom, the way up on the right. What
 // is typed or slid goes as text into the fields beside it, and what is typed there is drawn here.
 (() => {
-  const t = window.t || ((words) => words)
-  const make = (tag, attributes = {}, ...children) => {
-    const { data = {}, ...others } = attributes
-    const made = Object.assign(document.createElement(tag), others)
-    Object.assign(made.dataset, data)
-    made.append(...children)
-    return made
-  }
+  const { make, button, put } = window.kit
+  const t = window.t
   const RATES = ["down_lr_weight", "mid_lr_weight", "up_lr_weight"]
   const CURVES = ["sine", "cosine", "linear", "reverse_linear", "zeros"]
   const MODES = [
@@ -66,14 +60,14 @@
     constructor(place) {
       this.place = place
       this.mode = MODES[0]
-      this.tabs = make("div", { className: "tabs", role: "group", ariaLabel: t("What the picture sets") }, ...MODES.map((mode) =>
-        make("button", { type: "button", textContent: mode.title, data: { mode: mode.name }, onclick: () => { this.mode = mode; this.draw() } })))
+      this.tabs = make("div", { class: "tabs", role: "group", "aria-label": t("What the picture sets") }, ...MODES.map((mode) =>
+        button(mode.title, () => { this.mode = mode; this.draw() }, { "data-mode": mode.name })))
       this.ways = [this.controls("down_lr_weight", t("Down")), this.controls("up_lr_weight", t("Up"))]
-      const clear = make("button", { type: "button", textContent: t("Clear"), onclick: () => this.write(Object.fromEntries(this.mode.keys.map((key) => [key, ""]))) })
-      this.curves = make("div", { className: "curves" }, ...this.ways.map(({ element }) => element), clear)
-      this.said = make("p", { className: "said", role: "status" })
-      this.unet = make("div", { className: "unet", role: "group", ariaLabel: t("Blocks of the U-Net") })
-      place.replaceChildren(this.tabs, this.curves, this.said, this.unet)
+      const clear = button(t("Clear"), () => this.write(Object.fromEntries(this.mode.keys.map((key) => [key, ""]))))
+      this.curves = make("div", { class: "curves" }, ...this.ways.map(({ element }) => element), clear)
+      this.said = make("p", { class: "said", role: "status" })
+      this.unet = make("div", { class: "unet", role: "group", "aria-label": t("Blocks of the U-Net") })
+      put(place, this.tabs, this.curves, this.said, this.unet)
       this.draw()
     }
 
@@ -88,15 +82,14 @@
       const kinds = blocksOf(shape)
       this.rows = kinds.map((kind, block) => this.row(kind, block))
       const column = (way) => kinds.map((kind, block) => kind.way === way && this.rows[block].element).filter(Boolean)
-      this.unet.replaceChildren(make("div", { className: "down" }, ...column("down")), make("div", { className: "up" }, ...column("up").reverse()), make("div", { className: "mid" }, ...column("mid")))
+      put(this.unet, make("div", { class: "down" }, ...column("down")), make("div", { class: "up" }, ...column("up").reverse()), make("div", { class: "mid" }, ...column("mid")))
     }
 
     row({ name, about, attends }, block) {
       const what = `${name}, ${about}`
-      const slide = make("input", { type: "range", min: 0, ariaLabel: what, oninput: () => { box.value = slide.value; this.paint(block, +slide.value) }, onchange: () => this.set(block, +slide.value) })
-      const box = make("input", { type: "text", inputMode: "decimal", ariaLabel: what, onchange: () => this.set(block, +box.value.replace(",", ".")) })
-      const element = make("div", { className: "block-row" }, make("b", { textContent: name }), make("small", { textContent: about }), slide, box)
-      element.classList.toggle("attends", Boolean(attends))
+      const slide = make("input", { type: "range", min: 0, "aria-label": what, oninput: () => { box.value = slide.value; this.paint(block, +slide.value) }, onchange: () => this.set(block, +slide.value) })
+      const box = make("input", { type: "text", inputmode: "decimal", "aria-label": what, onchange: () => this.set(block, +box.value.replace(",", ".")) })
+      const element = make("div", { class: attends ? "block-row attends" : "block-row" }, make("b", {}, name), make("small", {}, about), slide, box)
       return { element, slide, box }
     }
 
@@ -141,9 +134,9 @@
 
     // One row of controls for each way, kept while they are used.
     controls(key, title) {
-      const names = CURVES.map((name) => make("option", { value: name, textContent: name }))
-      const select = make("select", { ariaLabel: t("Curve of the blocks") }, make("option", { value: "", textContent: t("numbers") }), ...names)
-      const plus = make("input", { type: "text", inputMode: "decimal", placeholder: "+ 0", ariaLabel: t("Added to the curve") })
+      const names = CURVES.map((name) => make("option", { value: name }, name))
+      const select = make("select", { "aria-label": t("Curve of the blocks") }, make("option", { value: "" }, t("numbers")), ...names)
+      const plus = make("input", { type: "text", inputmode: "decimal", placeholder: "+ 0", "aria-label": t("Added to the curve") })
       select.onchange = plus.onchange = () => this.write({ [key]: select.value && +plus.value ? `${select.value}+${plus.value}` : select.value })
       return { key, select, plus, element: make("label", {}, title, select, plus) }
     }

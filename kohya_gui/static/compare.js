@@ -1,6 +1,7 @@
 // Several runs side by side: what differs in their settings, their curves in one chart, their samples by prompt and step.
 (() => {
-  const { make, put, button, number, duration, call, words, picture, smoothing, smoothed, LineChart } = window.runs
+  const { make, put, button, number, call } = window.kit
+  const { duration, words, picture, smoothing, smoothed, LineChart } = window.runs
   const t = window.t
   const LINES = 8
   const shown = (value) => value === null || value === undefined || value === "" ? t("not set") : value === true ? t("yes") : value === false ? t("no") : Array.isArray(value) ? value.join(" ") : String(value)

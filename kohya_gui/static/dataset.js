@@ -1,38 +1,21 @@
 // The dataset page: a folder's pictures with their captions, edited in place or many at once, and every step undone.
 (() => {
   const PAGE = 60
-  const root = () => new URL(window.gradio_config?.root || "/", location.href).pathname.replace(/\/$/, "")
-  const address = (path, query) => `${root()}/live/dataset/${path}` + (query ? `?${new URLSearchParams(query)}` : "")
+  const { make, put, button, number, recall, remember, whenThere } = window.kit
   const t = window.t
-  const number = (value) => value.toLocaleString(window.language || "en")
-  const remember = (name, value) => { try { localStorage.setItem(name, value) } catch { /* private window */ } }
-  const recall = (name) => { try { return localStorage.getItem(name) } catch { return null } }
+  const address = (path, query) => window.kit.address(`dataset/${path}`, query)
 
-  function make(tag, attributes = {}, ...children) {
-    const made = document.createElement(tag)
-    for (const [name, value] of Object.entries(attributes)) {
-      if (name.startsWith("on")) made.addEventListener(name.slice(2), value)
-      else if (name === "class") made.className = value
-      else if (value === true) made.setAttribute(name, "")
-      else if (value !== false && value !== null && value !== undefined) made.setAttribute(name, value)
-    }
-    made.append(...children.filter((child) => child !== null && child !== undefined))
-    return made
-  }
-  const put = (place, ...children) => place.replaceChildren(...children.filter(Boolean))
   const labelled = (words, field, kind = "") => make("label", { class: kind || null }, make("span", {}, words), field)
-  const button = (words, onclick, more = {}, ...children) => make("button", { type: "button", onclick, ...more }, words, ...children)
   const isNarrow = () => matchMedia("(max-width: 1000px)").matches
   const part = (title, open, ...children) => make("details", { class: "card", open }, make("summary", {}, title), ...children)
 
+  const asked = (path, query) => `dataset/${path}` + (query ? `?${new URLSearchParams(query)}` : "")
   async function call(path, query, body) {
-    const options = body === undefined ? {} : { method: "POST", headers: { "x-live": "1", "content-type": "application/json" }, body: JSON.stringify(body) }
-    let answer
-    try { answer = await fetch(address(path, query), options) } catch { throw new Error(t("The app does not answer; your captions are safe. Try again.")) }
-    if (answer.status === 401) throw new Error(t("You are signed out; load the page again."))
-    const content = await answer.json().catch(() => ({}))
-    if (!answer.ok) throw new Error(content.error || (typeof content.detail === "string" ? content.detail : t("The app answered {status}.", { status: answer.status })))
-    return content
+    try {
+      return await (body === undefined ? window.kit.call(asked(path, query)) : window.kit.post(asked(path, query), body))
+    } catch (error) {
+      throw error instanceof TypeError ? new Error(t("The app does not answer; your captions are safe. Try again.")) : error
+    }
   }
 
   // What two texts have in common at both ends stays plain; what lies between is marked.
@@ -332,12 +315,6 @@
     }
   }
 
-  const waiting = new MutationObserver(() => {
-    const place = document.getElementById("dataset")
-    if (!place || place.childElementCount) return
-    waiting.disconnect()
-    window.dataset = new Dataset(place)
-  })
-  waiting.observe(document.documentElement, { childList: true, subtree: true })
-  window.datasetTools = { make, part, put, labelled, button, call, address, number }
+  whenThere("dataset", (place) => { window.dataset = new Dataset(place) })
+  window.datasetTools = { part, labelled, call, address }
 })()

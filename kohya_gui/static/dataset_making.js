@@ -1,6 +1,7 @@
 // What the dataset page makes anew: uploaded folders, copies in the form that training reads, balanced repeats; and masks.
 (() => {
-  const { make, put, part, labelled, button, call, address, number } = window.datasetTools
+  const { make, put, button, number } = window.kit
+  const { part, labelled, call, address } = window.datasetTools
   const t = window.t
   const field = (id, more = {}) => make("input", { id, type: "text", spellcheck: "false", autocomplete: "off", ...more })
   const last = (path) => path.replace(/[\\/]+$/, "").split(/[\\/]/).pop() || ""

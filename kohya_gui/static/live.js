@@ -1,6 +1,7 @@
 // The live view of a run: asks the app's plain routes every second or so and shows what the run's folder says.
 (() => {
-  const { make, put, button, number, duration, pace, bytes, short, call, post, of, address, kind, words, picture, whenThere, smoothing } = window.runs
+  const { make, put, button, number, call, post, address, whenThere } = window.kit
+  const { duration, pace, bytes, short, of, kind, words, picture, smoothing } = window.runs
   const t = window.t
   const QUICK = 1000, SLOW = 4000
   const ENDED = ["done", "stopped", "failed", "lost", "cancelled", "paused"]

@@ -1,7 +1,6 @@
 // What concerns every page: keys on demand, light and dark, and numbers that the arrow keys step.
 (() => {
-  const remember = (name, value) => { try { localStorage.setItem(name, value) } catch { /* private window */ } }
-  const recall = (name) => { try { return localStorage.getItem(name) } catch { return null } }
+  const { remember, recall, whenThere } = window.kit
 
   const toggles = {
     "toggle-keys": { name: "kohya-gui-keys", apply: (on) => document.body.classList.toggle("show-keys", on), initial: () => false },
@@ -37,10 +36,5 @@
     }
   })
 
-  const waiting = new MutationObserver(() => {
-    if (!document.getElementById("toggle-dark")) return
-    waiting.disconnect()
-    Object.keys(toggles).forEach(show)
-  })
-  waiting.observe(document.documentElement, { childList: true, subtree: true })
+  whenThere("toggle-dark", () => Object.keys(toggles).forEach(show))
 })()

@@ -1,39 +1,18 @@
 // The plan's pictures as they are trained: cut to size, with their captions as they are read, and what is odd about them.
 (() => {
   const PAGE = 48
-  const root = () => new URL(window.gradio_config?.root || "/", location.href).pathname.replace(/\/$/, "")
+  const { make, button, number, address, call } = window.kit
   const t = window.t
-  const number = (value) => value.toLocaleString(window.language || "en")
-
-  function make(tag, attributes = {}, ...children) {
-    const made = document.createElement(tag)
-    for (const [name, value] of Object.entries(attributes)) {
-      if (name.startsWith("on")) made.addEventListener(name.slice(2), value)
-      else if (name === "class") made.className = value
-      else if (value === true) made.setAttribute(name, "")
-      else if (value !== false && value !== null && value !== undefined) made.setAttribute(name, value)
-    }
-    made.append(...children.filter((child) => child !== null && child !== undefined && child !== false))
-    return made
-  }
-
-  async function call(address) {
-    const answer = await fetch(address)
-    if (answer.status === 401) throw new Error(t("You are signed out; load the page again."))
-    const content = await answer.json()
-    if (!answer.ok) throw new Error(content.error || t("The app answered {status}.", { status: answer.status }))
-    return content
-  }
 
   class Details {
     constructor(plan, opener) {
-      this.base = `${root()}/live/plan/${plan}`
+      this.base = `plan/${plan}`
       this.kind = ""
       this.checks = make("div", { class: "checks" }, make("p", { class: "quiet" }, t("Looking at pictures and captions …")))
       this.grid = make("ol", { class: "grid" })
       this.pager = make("div", { class: "pager" })
       this.said = make("p", { class: "bad", role: "alert" })
-      const close = make("button", { type: "button", class: "close", onclick: () => this.dialog.close() }, t("Close"))
+      const close = button(t("Close"), () => this.dialog.close(), { class: "close" })
       this.dialog = make("dialog", { id: "plan-details", "aria-label": t("Pictures as they are trained"), onclose: () => { this.dialog.remove(); opener?.focus() } },
         make("header", {}, make("h2", {}, t("Pictures as they are trained")), this.pager, close), this.checks, this.said, this.grid)
       document.body.append(this.dialog)
@@ -45,7 +24,7 @@
     async look() {
       try {
         const { count, checks, problems, twins, moves } = await call(`${this.base}/checks`)
-        const filter = (kind, ...words) => make("button", { type: "button", "data-kind": kind, "aria-pressed": String(kind === this.kind), onclick: () => this.choose(kind) }, ...words)
+        const filter = (kind, ...words) => button("", () => this.choose(kind), { "data-kind": kind, "aria-pressed": String(kind === this.kind) }, ...words)
         const list = problems.map(({ stops, words }) => make("li", { class: stops ? "bad" : "warn" }, words))
         const same = twins.map((names) => make("li", {}, names.join(" = ")))
         this.checks.replaceChildren(
@@ -70,7 +49,7 @@
         const { found, items } = await call(`${this.base}/items?${new URLSearchParams({ kind: this.kind, offset, limit: PAGE })}`)
         if (turn !== this.turn) return
         this.grid.replaceChildren(...items.map((item) => this.card(item)))
-        const step = (words, to, off) => make("button", { type: "button", disabled: off, onclick: () => { this.show(to); this.dialog.scrollTop = 0 } }, words)
+        const step = (words, to, off) => button(words, () => { this.show(to); this.dialog.scrollTop = 0 }, { disabled: off })
         this.pager.hidden = found <= PAGE
         this.pager.replaceChildren(step(t("Back"), offset - PAGE, offset === 0), make("span", {}, `${number(offset + 1)}–${number(offset + items.length)} / ${number(found)}`),
           step(t("Next"), offset + PAGE, offset + PAGE >= found))
@@ -79,7 +58,7 @@
     }
 
     card(item) {
-      const image = make("img", { src: `${this.base}/crops/${item.place}?side=320`, alt: item.name, loading: "lazy", decoding: "async",
+      const image = make("img", { src: address(`${this.base}/crops/${item.place}`, { side: 320 }), alt: item.name, loading: "lazy", decoding: "async",
         onload: () => image.classList.toggle("small", image.naturalWidth < 200), onerror: () => image.replaceWith(make("span", { class: "bad" }, t("This picture can't be read."))) })
       const facts = [`${item.size.join(" × ")} → ${item.bucket.join(" × ")}`, item.repeats > 1 && `${number(item.repeats)} ×`,
         item.lost >= 0.01 && t("{share} % cut off", { share: Math.round(item.lost * 100) }), item.enlarged > 1.5 && t("{times} × enlarged", { times: item.enlarged.toFixed(1) }),

@@ -1,25 +1,8 @@
-// What the live view, the list of runs and their comparison have in common: asking the app, making elements, words.
+// What the live view, the list of runs and their comparison have in common: words and figures of a run, its pictures.
 (() => {
+  const { make, button, number, address, recall, remember } = window.kit
   const t = window.t
-  // Only the path: behind a proxy the app may not know under which scheme and name it is seen.
-  const root = () => new URL(window.gradio_config?.root || "/", location.href).pathname.replace(/\/$/, "")
-  const address = (path) => `${root()}/live/${path}`
   const of = (run) => `runs/${encodeURIComponent(run)}`
-
-  function make(tag, attributes = {}, ...children) {
-    const made = document.createElement(tag)
-    for (const [name, value] of Object.entries(attributes)) {
-      if (name.startsWith("on")) made.addEventListener(name.slice(2), value)
-      else if (name === "class") made.className = value
-      else if (value === true) made.setAttribute(name, "")
-      else if (value !== false && value !== null && value !== undefined) made.setAttribute(name, value)
-    }
-    made.append(...children.filter((child) => child !== null && child !== undefined && child !== false))
-    return made
-  }
-  const put = (place, ...children) => place.replaceChildren(...children.filter(Boolean))
-  const button = (words, onclick, attributes = {}) => make("button", { type: "button", onclick, ...attributes }, words)
-  const number = (value) => value.toLocaleString("en")
 
   function duration(seconds) {
     const s = Math.round(seconds), parts = [[86400, t("d")], [3600, t("h")], [60, t("min")], [1, t("s")]]
@@ -32,17 +15,6 @@
   const pace = (rate) => rate >= 1 ? t("{n} steps/s", { n: rate.toFixed(rate < 10 ? 2 : 1) }) : t("{n} s/step", { n: (1 / rate).toFixed(1) })
   const bytes = (count) => count >= 2 ** 30 ? `${(count / 2 ** 30).toFixed(1)} GB` : count >= 2 ** 20 ? `${Math.round(count / 2 ** 20)} MB` : `${Math.ceil(count / 1024)} kB`
   const short = (value) => value === 0 ? "0" : Math.abs(value) < 1e-3 || Math.abs(value) >= 1e5 ? value.toExponential(1).replace("+", "") : String(+value.toPrecision(3))
-
-  async function call(path, options) {
-    const answer = await fetch(address(path), options)
-    if (answer.status === 401) throw new Error(t("You are signed out; load the page again."))
-    const content = await answer.json()
-    if (!answer.ok) throw new Error(content.error || (typeof content.detail === "string" && content.detail) || t("The app answered {status}.", { status: answer.status }))
-    return content
-  }
-  const post = (path, body) => call(path, {
-    method: "POST", headers: { "x-live": "1", ...(body ? { "content-type": "application/json" } : {}) }, body: body && JSON.stringify(body),
-  })
 
   const KINDS = { done: "good", stopped: "quiet", cancelled: "quiet", paused: "warn", queued: "quiet", failed: "bad", lost: "bad" }
   const WORDS = {
@@ -72,28 +44,13 @@
     dialog.showModal()
   }
 
-  // Runs `begin` once for the element of that id, whenever Gradio puts it there.
-  function whenThere(id, begin) {
-    const look = () => {
-      const place = document.getElementById(id)
-      if (!place || place.childElementCount) return false
-      waiting.disconnect()
-      begin(place)
-      return true
-    }
-    const waiting = new MutationObserver(look)
-    if (!look()) waiting.observe(document.documentElement, { childList: true, subtree: true })
-  }
-
+  const SMOOTHING = "kohya-gui-smoothing"
   // A slider that says how much a curve is smoothed, the same for all curves.
   function smoothing(changed) {
-    const remember = (value) => { try { localStorage.setItem("kohya-gui-smoothing", value) } catch { /* private window */ } }
-    let kept = null
-    try { kept = localStorage.getItem("kohya-gui-smoothing") } catch { /* private window */ }
-    const slider = make("input", { type: "range", min: 0, max: 1, step: 0.05, value: kept ?? 0.5, oninput: () => { remember(slider.value); changed(+slider.value) } })
+    const slider = make("input", { type: "range", min: 0, max: 1, step: 0.05, value: recall(SMOOTHING) ?? 0.5, oninput: () => { remember(SMOOTHING, slider.value); changed(+slider.value) } })
     changed(+slider.value)
     return make("label", { class: "smoothing" }, t("Smoothing"), slider)
   }
 
-  window.runs = { make, put, button, number, duration, pace, bytes, short, call, post, of, address, kind, words, picture, whenThere, smoothing }
+  window.runs = { duration, pace, bytes, short, of, kind, words, picture, smoothing }
 })()

@@ -1,6 +1,7 @@
 // The list of all runs. It asks for what changed since the last time, so five hundred runs cost no more than one.
 (() => {
-  const { make, put, button, number, duration, bytes, call, post, of, kind, words, whenThere } = window.runs
+  const { make, put, button, number, call, post, whenThere } = window.kit
+  const { duration, bytes, of, kind, words } = window.runs
   const t = window.t
   const WAIT = 2000, HIDDEN = 10000
   const GOING = ["starting", "loading", "caching", "training", "sampling", "saving"]

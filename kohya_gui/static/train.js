@@ -2,18 +2,8 @@
 // hidden; all that concerns fields that are there already happens here, without asking it.
 (() => {
   const $ = (id) => document.getElementById(id)
-  const t = window.t || ((words) => words)
-  const make = (tag, attributes = {}, ...children) => {
-    const made = Object.assign(document.createElement(tag), attributes)
-    made.append(...children)
-    return made
-  }
-  const ready = (id, then) => {
-    const found = () => $(id) && (then($(id)), true)
-    if (found()) return
-    const waiting = new MutationObserver(() => found() && waiting.disconnect())
-    waiting.observe(document.documentElement, { childList: true, subtree: true })
-  }
+  const { make, put, recall, remember, whenThere } = window.kit
+  const t = window.t
 
   // What there is: from the page's own configuration, so that closed parts of the form are known too.
   let known
@@ -109,7 +99,7 @@
     const offer = document.querySelector(".offer")
     const keep = $("offer-keep")?.checked ? "1" : "0"
     const values = JSON.parse(offer.querySelector(`.variant[data-keep="${keep}"]`).dataset.values)
-    const words = make("span", { textContent: t("{name} is in the form.", { name: offer.dataset.name }) })
+    const words = make("span", {}, t("{name} is in the form.", { name: offer.dataset.name }))
     const said = `<section class="notes" role="status"><ul><li class="quiet">${words.outerHTML}</li></ul>${undoButton()}</section>`
     filled(values, { baseline: JSON.parse(offer.dataset.baseline), said, undo: true })
   }
@@ -155,21 +145,23 @@
     if (start) start.textContent = facts.runs > 1 ? t("Start {count} runs", { count: facts.runs }) : t("Start")
     document.dispatchEvent(new Event("form-facts"))
   }
-  ready("form-style", (place) => { new MutationObserver(learn).observe(place, { childList: true, subtree: true, attributes: true }); ready("form-bar", learn) })
+  whenThere("form-style", (place) => { new MutationObserver(learn).observe(place, { childList: true, subtree: true, attributes: true }); whenThere("form-bar", learn) })
 
+  // What it does when it is pressed stands in `clicks`.
+  const tool = (kind, words, attributes) => make("button", { type: "button", class: kind, ...attributes }, words)
   // Each field that is drawn gets its tools: reset, key, help.
   function equip(field) {
     if (field.querySelector(":scope > .tools") || field.id.startsWith("t-")) return
     const key = field.id.slice(2), about = setting(key)
     if (!about) return
     const name = about.label
-    field.append(make("span", { className: "tools" },
-      make("button", { type: "button", className: "reset", title: t("Back to the preset's value"), ariaLabel: t("Reset {name}", { name }), textContent: "↺" }),
-      make("button", { type: "button", className: "key", title: t("Copy the key"), textContent: key }),
-      make("button", { type: "button", className: "ask", title: t("Help"), ariaLabel: t("Help about {name}", { name }), ariaExpanded: "false", textContent: "?" })))
+    field.append(make("span", { class: "tools" },
+      tool("reset", "↺", { title: t("Back to the preset's value"), "aria-label": t("Reset {name}", { name }) }),
+      tool("key", key, { title: t("Copy the key") }),
+      tool("ask", "?", { title: t("Help"), "aria-label": t("Help about {name}", { name }), "aria-expanded": "false" })))
   }
   const drawn = new MutationObserver(() => document.querySelectorAll("#form-column .field:not(:has(> .tools))").forEach(equip))
-  ready("form-column", (column) => { drawn.observe(column, { childList: true, subtree: true }); column.querySelectorAll(".field").forEach(equip) })
+  whenThere("form-column", (column) => { drawn.observe(column, { childList: true, subtree: true }); column.querySelectorAll(".field").forEach(equip) })
 
   const reset = (key) => key in facts.changed && filled({ [key]: facts.changed[key] })
 
@@ -180,9 +172,8 @@
     line.dataset.key = about.key
     const named = { "": t("not set"), True: t("on"), False: t("off") }
     const initial = about.secret ? "" : named[about.initial] ?? about.initial
-    line.replaceChildren(
-      make("b", { textContent: about.label }), make("button", { type: "button", className: "key", title: t("Copy the key"), textContent: about.key }),
-      make("span", { textContent: about.help }), make("small", { textContent: initial && t("Default: {value}", { value: initial }) }))
+    put(line, make("b", {}, about.label), tool("key", about.key, { title: t("Copy the key") }),
+      make("span", {}, about.help), make("small", {}, initial && t("Default: {value}", { value: initial })))
   }
 
   async function copy(button) {
@@ -190,7 +181,7 @@
     try {
       await navigator.clipboard.writeText(key)
     } catch {
-      const field = make("textarea", { value: key })
+      const field = make("textarea", {}, key)
       document.body.append(field); field.select(); document.execCommand("copy"); field.remove()
     }
     button.classList.add("copied")
@@ -244,7 +235,7 @@
   }
   function marked(text, words) {
     const pattern = words.filter(Boolean).map((word) => word.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")).join("|")
-    return text.split(new RegExp(`(${pattern || "$^"})`, "i")).map((piece, place) => place % 2 ? make("mark", { textContent: piece }) : piece)
+    return text.split(new RegExp(`(${pattern || "$^"})`, "i")).map((piece, place) => place % 2 ? make("mark", {}, piece) : piece)
   }
   function excerpt(help, words) {
     const at = Math.max(0, Math.min(...words.map((word) => help.toLowerCase().indexOf(word)).filter((place) => place >= 0)) - 40)
@@ -257,16 +248,13 @@
     const found = search(text)
     box.setAttribute("aria-expanded", String(Boolean(text.trim())))
     results.hidden = !text.trim()
-    results.replaceChildren(...found.map((one, place) => {
+    put(results, ...found.map((one, place) => {
       const hidden = facts.hidden.includes(one.key)
-      const row = make("li", { id: `found-${place}`, role: "option" },
+      return make("li", { id: `found-${place}`, role: "option", class: hidden ? "idle" : null, "data-key": one.key },
         make("b", {}, ...marked(one.label, words)), make("code", {}, ...marked(one.key, words)),
-        make("small", { textContent: hidden ? t("no effect on what is chosen") : titleOf(one) }), make("p", {}, ...marked(excerpt(one.help, words), words)))
-      row.dataset.key = one.key
-      row.classList.toggle("idle", hidden)
-      return row
+        make("small", {}, hidden ? t("no effect on what is chosen") : titleOf(one)), make("p", {}, ...marked(excerpt(one.help, words), words)))
     }))
-    if (!found.length && text.trim()) results.replaceChildren(make("li", { className: "nothing", textContent: t("No setting has these words.") }))
+    if (!found.length && text.trim()) put(results, make("li", { class: "nothing" }, t("No setting has these words.")))
     choose(0)
   }
   let at = 0
@@ -301,8 +289,7 @@
     }
   }
   const HELP = "kohya-gui-help"
-  const recall = (name) => { try { return localStorage.getItem(name) } catch { return null } }
-  ready("form-bar", () => toggle("show-help", recall(HELP) === "1"))
+  whenThere("form-bar", () => toggle("show-help", recall(HELP) === "1"))
 
   const clicks = {
     "#offer-apply": apply,
@@ -313,7 +300,7 @@
     "#toggle-help": () => {
       const on = !document.body.classList.contains("show-help")
       toggle("show-help", on)
-      try { localStorage.setItem(HELP, on ? "1" : "0") } catch { /* private window */ }
+      remember(HELP, on ? "1" : "0")
     },
     "#reset-all": () => filled(facts.changed),
     ".tools .reset": (button) => reset(keyOf(button)),

@@ -1,0 +1,52 @@
+// What the scripts of all pages build with: elements, what the app answers, and what this browser keeps.
+(() => {
+  const t = window.t
+  // Only the path: behind a proxy the app may not know under which scheme and name it is seen.
+  const root = () => new URL(window.gradio_config?.root || "/", location.href).pathname.replace(/\/$/, "")
+  const address = (path, query) => `${root()}/live/${path}` + (query ? `?${new URLSearchParams(query)}` : "")
+
+  const is = (child) => child !== null && child !== undefined && child !== false
+  function make(tag, attributes = {}, ...children) {
+    const made = document.createElement(tag)
+    for (const [name, value] of Object.entries(attributes)) {
+      if (name.startsWith("on")) made.addEventListener(name.slice(2), value)
+      else if (value === true) made.setAttribute(name, "")
+      else if (is(value)) made.setAttribute(name, value)
+    }
+    made.append(...children.filter(is))
+    return made
+  }
+  const put = (place, ...children) => place.replaceChildren(...children.filter(Boolean))
+  const button = (words, onclick, attributes = {}, ...children) => make("button", { type: "button", onclick, ...attributes }, words, ...children)
+  const number = (value) => value.toLocaleString(window.language)
+
+  async function call(path, options) {
+    const answer = await fetch(address(path), options)
+    if (answer.status === 401) throw new Error(t("You are signed out; load the page again."))
+    const content = await answer.json().catch(() => ({}))
+    if (!answer.ok) throw new Error(content.error || (typeof content.detail === "string" && content.detail) || t("The app answered {status}.", { status: answer.status }))
+    return content
+  }
+  const post = (path, body) => call(path, {
+    method: "POST", headers: { "x-live": "1", ...(body ? { "content-type": "application/json" } : {}) }, body: body && JSON.stringify(body),
+  })
+
+  // A browser in private mode keeps nothing, which is no reason to stop.
+  const recall = (name) => { try { return localStorage.getItem(name) } catch { return null } }
+  const remember = (name, value) => { try { value === null ? localStorage.removeItem(name) : localStorage.setItem(name, value) } catch { /* not kept */ } }
+
+  // Runs `begin` once for the element of that id, whenever Gradio puts it there.
+  function whenThere(id, begin) {
+    const look = () => {
+      const place = document.getElementById(id)
+      if (!place) return false
+      waiting.disconnect()
+      begin(place)
+      return true
+    }
+    const waiting = new MutationObserver(look)
+    if (!look()) waiting.observe(document.documentElement, { childList: true, subtree: true })
+  }
+
+  window.kit = { make, put, button, number, address, call, post, recall, remember, whenThere }
+})()
