@@ -12,7 +12,7 @@ import sys
 import time
 import traceback
 from collections.abc import Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from .config import cli, toml
@@ -20,7 +20,7 @@ from .config.load import to_flat
 from .config.train_config import TrainConfig
 from .errors import ConfigError, UserError
 from .events import Events, RunFolder, make_folder
-from .training import launch
+from .training import failures, launch
 
 DONE, UNEXPECTED, REFUSED = 0, 1, 2
 
@@ -64,8 +64,9 @@ def train(config: TrainConfig, run: RunFolder) -> int:
         events.state("stopped", "Stopped before the first step.")
         return DONE
     except BaseException as error:
-        traceback.print_exc()
-        _tell(UserError(_in_words(error)), events)
+        with suppress(OSError):
+            traceback.print_exc()
+        _tell(UserError(failures.in_words(error)), events)
         return UNEXPECTED
     finally:
         events.close()
@@ -117,21 +118,11 @@ def _asked_for(argv: Sequence[str], fixed: Mapping[str, object] | None) -> Event
 def _tell(error: UserError, events: Events) -> None:
     problems = error.problems if isinstance(error, ConfigError) else []
     sentence = str(problems[0]) if problems else str(error)
-    for line in [str(problem) for problem in problems] or [str(error)]:
-        print(f"Error: {line}", file=sys.stderr, flush=True)
+    with suppress(OSError):  # the disk that the console is written to may be what is full
+        for line in [str(problem) for problem in problems] or [str(error)]:
+            print(f"Error: {line}", file=sys.stderr, flush=True)
     events.write("failed", sentence=sentence, problems=[{"key": p.key, "message": p.message} for p in problems])
     events.state("failed", sentence)
-
-
-def _in_words(error: BaseException) -> str:
-    """One sentence for what no code foresaw."""
-    if "out of memory" in str(error).lower():
-        return (
-            "The memory of the GPU is full: lower train_batch_size or resolution, turn on gradient_checkpointing or "
-            "cache_latents, or choose mixed_precision."
-        )
-    line = (str(error).strip().splitlines() or [""])[0]
-    return f"The program failed with {type(error).__name__}: {line} (the lines above say where)."
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 
 
@@ -13,8 +14,9 @@ from pathlib import Path
 def whole_folder(folder: Path) -> Iterator[Path]:
     """A new folder beside the target, flushed to disk and put in its place when the block has ended well."""
     folder.parent.mkdir(parents=True, exist_ok=True)
+    for torn in folder.parent.glob(f".{escape(folder.name)}.*.new"):  # by a process that was killed
+        shutil.rmtree(torn, ignore_errors=True)
     new = folder.with_name(f".{folder.name}.{os.getpid()}.new")
-    shutil.rmtree(new, ignore_errors=True)
     new.mkdir()
     try:
         yield new

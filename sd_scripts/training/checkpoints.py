@@ -94,7 +94,14 @@ class Checkpoints:
         self._check_room(self.state.method.saved_bytes())
 
     def maybe(self, progress: Progress, epoch_ended: bool) -> None:
-        """Saves what is due after this step."""
+        """Saves what is due after this step. A full disk costs these files and not the training."""
+        try:
+            self._save_what_is_due(progress, epoch_ended)
+        except DiskFull as error:
+            sentence = str(error).removeprefix("output_dir: ")
+            self.log.notice("output_dir", f"Not all was saved at step {progress.step}; training goes on. {sentence}")
+
+    def _save_what_is_due(self, progress: Progress, epoch_ended: bool) -> None:
         saving = self.saving
         if saving.save_every_n_steps and progress.step % saving.save_every_n_steps == 0:
             self._save(self.names.step(progress.step), progress, saving.save_state)

@@ -136,7 +136,7 @@ class Log:
 
     def validated(self, progress: Progress, loss: float) -> None:
         self._events.write("validation", step=progress.step, epoch=progress.epoch_under_way, loss=loss)
-        self._trackers.log({"loss/validation": loss}, progress.step)
+        self._draw({"loss/validation": loss}, progress.step)
         console.info("step %d  validation loss %.4f", progress.step, loss)
 
     def _rates(self) -> dict[str, float]:
@@ -162,8 +162,15 @@ class Log:
         )
         curves = {"loss/current": loss, "loss/average": average}
         curves |= {f"lr/{name}": rate for name, rate in reported.rates.items()}
-        self._trackers.log(curves | {f"norm/{name}": value for name, value in figures.items()}, reported.step)
+        self._draw(curves | {f"norm/{name}": value for name, value in figures.items()}, reported.step)
         self._line(reported, average)
+
+    def _draw(self, curves: dict[str, float], step: int) -> None:
+        try:
+            self._trackers.log(curves, step)
+        except Exception as error:  # noqa: BLE001 - full disks and lost connections have many types; training goes on
+            self._trackers.give_up()
+            self.notice("log_with", f"The curves end at step {step}, because they can't be written any more: {error}.")
 
     def _line(self, reported: Reported, average: float) -> None:
         now = time.monotonic()

@@ -62,9 +62,11 @@ class Trainer:
     offload: AbstractContextManager[Any]
     progress: Progress
     _text_encoder_is_stopped: bool = False
+    _first_step: int = 0
 
     def run(self) -> None:
         self.checkpoints.resume(self.progress)
+        self._first_step = self.progress.step
         self.control.changes.begin(self)
         self._stop_text_encoder_if_due()
         self.sampler.before_training(self.progress)
@@ -99,19 +101,36 @@ class Trainer:
     def _remaining_batches(self) -> Iterator[Batch]:
         if self.finished:
             return
-        for batch in self.batches.after(self.progress.epoch, self.progress.batches):
-            yield batch
-            if self.finished:
-                return
+        try:
+            for batch in self.batches.after(self.progress.epoch, self.progress.batches):
+                yield batch
+                if self.finished:
+                    return
+        except Exception:  # of an image, or of who prepares it
+            self._keep_what_is_learned()
+            raise
 
     def _gather(self, batch: Batch) -> None:
         """Adds the batch's gradients to those that wait for the step."""
         torch.manual_seed(draws.number(self.rules.seed, "step", batch.epoch, batch.position))
-        with self.accelerator.autocast(), self.offload:
-            loss = self.loss(batch) / self.rules.accumulate
-        self.accelerator.backward(loss)
+        try:
+            with self.accelerator.autocast(), self.offload:
+                loss = self.loss(batch) / self.rules.accumulate
+            self.accelerator.backward(loss)
+        except torch.OutOfMemoryError:
+            if not self.rules.in_backward:
+                self._keep_what_is_learned()
+            raise
         self.log.gather(loss)
         self.progress.batches += 1
+
+    def _keep_what_is_learned(self) -> None:
+        """Before a failure ends the run that leaves the weights as good as they were: saves the complete steps."""
+        if self.progress.step == self._first_step:
+            return
+        self.optimizer.zero_grad(set_to_none=True)
+        self.progress.batches -= self.progress.batches % self.rules.accumulate
+        self.checkpoints.final(self.progress, finished=False)
 
     def _completes_a_step(self) -> bool:
         return self._ends_an_epoch() or self.progress.batches % self.rules.accumulate == 0

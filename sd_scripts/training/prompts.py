@@ -71,7 +71,8 @@ FILE_KEYS = {
 }  # fmt: skip
 WITHOUT_EFFECT = {
     "g": "guidance of distilled models", "cn": "a control image", "ctr": "a control ratio",
-    "rcfg": "renormalized guidance", "fs": "a flow shift",
+    "rcfg": "renormalized guidance", "fs": "a flow shift", "c": "a prompt for CLIP guidance",
+    "sm": "a sampler's own extras", "am": "the strength of networks added to the model",
 }  # fmt: skip
 FILE_KEYS_WITHOUT_EFFECT = {
     "guidance_scale": "g", "controlnet_image": "cn", "controlnet_ratio": "ctr", "renorm_cfg": "rcfg",

@@ -187,7 +187,11 @@ class Sampler:
             self.log.state("sampling", f"Drawing sample {index + 1} of {len(found)}: {prompt.text}")
             self._check_sampler(prompt)
             name = file_name(self.output_name, progress, by_epoch, index, prompt.seed)
-            self._keep(draw(self.family, prompt, index, self.drawing, self.control.check), name)
+            try:
+                self._keep(draw(self.family, prompt, index, self.drawing, self.control.check), name)
+            except (torch.OutOfMemoryError, OSError) as error:
+                self._pass_over(prompt, error)
+                continue
             self.log.sample(
                 step=progress.step,
                 epoch=progress.epoch,
@@ -196,6 +200,14 @@ class Sampler:
                 seed=seed_of(prompt, index, self.drawing.seed),
                 file=f"samples/{name}",
             )
+
+    def _pass_over(self, prompt: Prompt, error: Exception) -> None:
+        """A picture is worth less than the training."""
+        if isinstance(error, OSError):
+            reason = f"{error.strerror or error}; make room or look at the folder {self.folder}"
+        else:
+            reason = "the memory of the GPU is full; draw it smaller with --w and --h"
+        self.log.notice("sample_prompts", f"{prompt.text!r} could not be drawn: {reason}.")
 
     def _check_sampler(self, prompt: Prompt) -> None:
         sampler = prompt.sampler or self.drawing.sampler

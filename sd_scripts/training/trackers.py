@@ -68,6 +68,9 @@ class Trackers:
         if self._on:
             self._accelerator.log(values, step=step)
 
+    def give_up(self) -> None:
+        self._on = False
+
     def close(self) -> None:
         if self._on:
             self._accelerator.end_training()

@@ -132,16 +132,3 @@ def test_a_failure_nobody_foresaw_leaves_its_lines_and_a_sentence(
     assert ended.code == 1
     assert ended.sentence == "The program failed with ZeroDivisionError: by nought (the lines above say where)."
     assert "Traceback" in capfd.readouterr().err
-
-
-def test_a_full_gpu_is_told_with_what_helps(train: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sd_scripts.training import loop
-
-    def full(self: Any, batch: Any) -> None:
-        raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
-
-    monkeypatch.setattr(loop.Trainer, "loss", full)
-    assert train().sentence == (
-        "The memory of the GPU is full: lower train_batch_size or resolution, turn on gradient_checkpointing or "
-        "cache_latents, or choose mixed_precision."
-    )
