@@ -10,7 +10,7 @@ from ..adapters import kind_of
 from ..adapters.hashes import file_hashes
 from ..families.tensor_file import TensorFile
 from .convert import PEFT_DOWN, is_diffusers
-from .networks import ALPHA, DOWN, Network, base_family, open_file
+from .networks import ALPHA, DOWN, Network, family_of_metadata, family_of_tensors, open_file
 from .settings import InspectSettings
 from .strengths import BASE, LISTS, place_of
 from .tool import Say
@@ -50,18 +50,31 @@ def _dtypes(file: TensorFile) -> str:
 
 def _modules(network: Network, say: Say) -> None:
     kinds = Counter(_kind(network, name) for name in network.modules)
-    say("Kind: " + ", ".join(f"{kind} ({count} modules)" for kind, count in kinds.most_common()))
-    say(f"For: {base_family(network) or 'a model that its names and shapes do not tell'}")
+    say("Kind: " + ", ".join(f"{kind} ({_modules_of(count)})" for kind, count in kinds.most_common()))
+    say(f"For: {_family(network)}")
     parts: dict[str, list[str]] = defaultdict(list)
     for name in network.modules:
         parts[_part(name)].append(name)
     for part, names in sorted(parts.items()):
-        say(f"{part}: {len(names)} modules{_sizes(network, names)}")
+        say(f"{part}: {_modules_of(len(names))}{_sizes(network, names)}")
     blocks: dict[str, list[str]] = defaultdict(list)
     for name in network.modules:
-        blocks[place_of(name) or BASE].append(name)
+        blocks[place_of(name)].append(name)
     for place in (place for place in LISTS[max(LISTS)] if place != BASE and place in blocks):
-        say(f"  block {place}: {len(blocks[place])} modules{_sizes(network, blocks[place])}")
+        say(f"  block {place}: {_modules_of(len(blocks[place]))}{_sizes(network, blocks[place])}")
+
+
+def _family(network: Network) -> str:
+    tensors, noted = family_of_tensors(network), family_of_metadata(network.metadata)
+    if tensors and noted and tensors != noted:
+        return f"{tensors}, by its names and shapes; its metadata says {noted}"
+    if tensors or noted:
+        return f"{tensors or noted}, by its {'names and shapes' if tensors else 'metadata'}"
+    return "a model that neither its names and shapes nor its metadata tell"
+
+
+def _modules_of(count: int) -> str:
+    return f"{count} module{'s' * (count != 1)}"
 
 
 def _kind(network: Network, name: str) -> str:

@@ -14,7 +14,7 @@ import torch
 from .. import draws
 from .factors import stacked
 from .merge_model import merge_into_model
-from .networks import Factors, Network, check_shapes, open_networks, saved_dtype
+from .networks import Factors, Network, base_family, check_shapes, open_networks, saved_dtype
 from .records import of_merge, save
 from .settings import MergeSettings
 from .strengths import Strength, strengths
@@ -23,7 +23,7 @@ from .tool import Say
 
 def run(settings: MergeSettings, say: Say) -> None:
     networks = open_networks(settings.models, "models")
-    given = strengths(settings.ratios, settings.lbws, len(networks))
+    given = strengths(settings.ratios, settings.lbws, [base_family(network) for network in networks])
     if settings.sd_model:
         merge_into_model(settings, networks, given, say)
     else:

@@ -5,7 +5,7 @@ Shapes: R rank, O and I a layer's outputs and inputs (of a 3x3 convolution, its 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,11 @@ from ..families.tensor_file import Entry, TensorFile
 
 DOWN, UP, ALPHA = "lora_down.weight", "lora_up.weight", "alpha"
 DIFFUSERS_SIGNS = (".lora_A.", ".lora_B.", ".lora.down.", ".lora.up.", "_lora.down.", "_lora.up.", "lora_linear_layer.")
+NOTED = {
+    "sd_v1": "sd1", "sd_v2": "sd2", "sdxl_": "sdxl",
+    "stable-diffusion-v1": "sd1", "stable-diffusion-v2": "sd2", "stable-diffusion-xl": "sdxl",
+}  # fmt: skip
+"""How the values of the metadata that name a base model begin -> its family."""
 PREFIXES = tuple(f"{kind}_{part}_" for kind in ("lora", "oft") for part in ("unet", "te", "te1", "te2"))
 
 
@@ -157,8 +162,12 @@ def open_networks(names: Sequence[str], key: str) -> list[Network]:
 
 
 def base_family(network: Network) -> str | None:
-    """ "sd1", "sd2" or "sdxl", from the names or the width of the text that attention reads; None where neither
-    tells."""
+    """ "sd1", "sd2" or "sdxl"; None where neither the tensors nor the metadata tell."""
+    return family_of_tensors(network) or family_of_metadata(network.metadata)
+
+
+def family_of_tensors(network: Network) -> str | None:
+    """From the names, or the width of the text that attention reads."""
     if any(
         name.startswith(("lora_te1_", "lora_te2_", "lora_unet_input_", "lora_unet_output_", "lora_unet_middle_"))
         for name in network.modules
@@ -170,6 +179,12 @@ def base_family(network: Network) -> str | None:
         if name.endswith("attn2_to_k") and DOWN in tensors
     ]
     return {768: "sd1", 1024: "sd2", 2048: "sdxl"}.get(widths[0]) if widths else None
+
+
+def family_of_metadata(metadata: Mapping[str, str]) -> str | None:
+    """From sd-scripts' record of the training, or ModelSpec."""
+    noted = (metadata.get("ss_base_model_version", ""), metadata.get("modelspec.architecture", ""))
+    return next((family for sign, family in NOTED.items() if any(text.startswith(sign) for text in noted)), None)
 
 
 def saved_dtype(precision: str | None, otherwise: torch.dtype) -> torch.dtype:

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator
 
-from ..config.schema import Aliases, Ge, Group, Gt, Le, Notice, Numbers, Problem, Ui, Words
+from ..config.schema import Aliases, Ge, Group, Gt, Le, Notice, Numbers, Problem, Ui
 from . import strengths
 
 Precision = Literal["float", "fp16", "bf16"]
@@ -20,6 +20,7 @@ def split_lines(value: object) -> object:
 
 
 Files = Annotated[tuple[str, ...], BeforeValidator(split_lines)]
+BlockLists = Annotated[tuple[str, ...], BeforeValidator(strengths.split_lists)]
 
 
 def must_be_named(key: str, value: str | Sequence[str], what: str) -> Iterator[Problem]:
@@ -48,10 +49,11 @@ class MergeSettings(Group):
     """The strength of each network in the result, in their order: 1 is all of its effect, 0.5 half of it. Empty: 1 for
     each."""
 
-    lbws: Annotated[Words, Ui(label="Block weights")] = ()
-    """For each network a list of numbers with commas between, one for BASE (all that lies in no block, such as the text
-    encoder) and for each block of the U-Net: 26 or 17 numbers for SD 1.x and 2.x, 20 or 12 for SDXL. They multiply the
-    ratio. Empty: 1 everywhere."""
+    lbws: Annotated[BlockLists, Ui(label="Block weights", lines=2)] = ()
+    """For each network a list such as [1,0.5,0], one a line: the first number is for BASE, which is the text encoders,
+    then one for each block of the U-Net: 26 or 17 numbers for SD 1.x and 2.x, 26, 20 or 12 for SDXL. 17 and 12 name
+    only blocks with attention. They multiply the ratio; what lies in no block of the list keeps all of it. Empty: 1
+    everywhere."""
 
     sd_model: Annotated[str | None, Ui(kind="file", basic=True, label="Model")] = None
     """A model to merge the networks into: a .safetensors file in the original layout or a diffusers folder.
@@ -91,10 +93,11 @@ class SvdMergeSettings(Group):
     """The strength of each network in the result, in their order: 1 is all of its effect, 0.5 half of it. Empty: 1 for
     each."""
 
-    lbws: Annotated[Words, Ui(label="Block weights")] = ()
-    """For each network a list of numbers with commas between, one for BASE (all that lies in no block, such as the text
-    encoder) and for each block of the U-Net: 26 or 17 numbers for SD 1.x and 2.x, 20 or 12 for SDXL. They multiply the
-    ratio. Empty: 1 everywhere."""
+    lbws: Annotated[BlockLists, Ui(label="Block weights", lines=2)] = ()
+    """For each network a list such as [1,0.5,0], one a line: the first number is for BASE, which is the text encoders,
+    then one for each block of the U-Net: 26 or 17 numbers for SD 1.x and 2.x, 26, 20 or 12 for SDXL. 17 and 12 name
+    only blocks with attention. They multiply the ratio; what lies in no block of the list keeps all of it. Empty: 1
+    everywhere."""
 
     new_rank: Annotated[int, Ge(1), Ui(basic=True)] = 4
     """The rank of the result, which is the nearest that a LoRA of this rank can come. 4 to 128; more keeps more."""

@@ -11,7 +11,7 @@ from torch import Tensor
 from . import factors
 from .factors import Singular, device_of
 from .merge import merged, module_names
-from .networks import Factors, Network, check_shapes, open_networks, saved_dtype
+from .networks import Factors, Network, base_family, check_shapes, open_networks, saved_dtype
 from .records import of_merge, save
 from .settings import SvdMergeSettings
 from .strengths import Strength, strengths
@@ -20,7 +20,7 @@ from .tool import Say
 
 def run(settings: SvdMergeSettings, say: Say) -> None:
     networks = open_networks(settings.models, "models")
-    given = strengths(settings.ratios, settings.lbws, len(networks))
+    given = strengths(settings.ratios, settings.lbws, [base_family(network) for network in networks])
     device = device_of(settings.device)
     modules, kept = {}, []
     for name in module_names(networks):

@@ -63,12 +63,32 @@ def test_every_name_of_the_reference_goes_there_and_back() -> None:
 def test_contents_are_shown(make_lora: MakeLora) -> None:
     one = make_lora("a", rank=4, alpha=2, metadata={"ss_steps": "300", "ss_tag_frequency": '{"10_x": {"cat": 3}}'})
     said = "\n".join(run("inspect_lora", one))
-    for wanted in ("Kind: Lora (5 modules)", "U-Net: 4 modules, rank 4, alpha 2", "Text encoder: 1 modules, rank 4, "
+    for wanted in ("Kind: Lora (5 modules)", "U-Net: 4 modules, rank 4, alpha 2", "Text encoder: 1 module, rank 4, "
                                                                                   "alpha 2",
-                   "block IN01: 2 modules, rank 4", "block MID: 1 modules", "block OUT05: 1 "
-                                                                                      "modules", "steps: 300",
+                   "block IN01: 2 modules, rank 4", "block MID: 1 module", "block OUT05: 1 "
+                                                                                      "module", "steps: 300",
                    "most frequent tags: cat (3)", "SHA-256"):  # fmt: skip
         assert wanted in said
+
+
+BASES = {
+    "neither": ({}, "For: a model that neither its names and shapes nor its metadata tell"),
+    "sd-scripts' record": ({"ss_base_model_version": "sd_v2_v"}, "For: sd2, by its metadata"),
+    "ModelSpec": ({"modelspec.architecture": "stable-diffusion-v1/lora"}, "For: sd1, by its metadata"),
+}
+
+
+@pytest.mark.parametrize(("noted", "sentence"), BASES.values(), ids=BASES)
+def test_what_the_tensors_do_not_tell_of_the_base_the_metadata_tells(
+    make_lora: MakeLora, noted: dict[str, str], sentence: str
+) -> None:
+    assert sentence in run("inspect_lora", make_lora("a", metadata=noted))
+
+
+def test_metadata_that_contradict_the_tensors_are_told(make_lora: MakeLora) -> None:
+    wide = {"lora_unet_mid_block_attentions_0_transformer_blocks_0_attn2_to_k": (8, 768)}
+    file = make_lora("a", layers=wide, metadata={"ss_base_model_version": "sdxl_base_v1-0"})
+    assert "For: sd1, by its names and shapes; its metadata says sdxl" in run("inspect_lora", file)
 
 
 def test_a_sound_file_passes_the_check(make_lora: MakeLora) -> None:
