@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 LYCORIS = {"network_module": "lycoris.kohya"}
@@ -26,4 +27,5 @@ CASES: dict[str, dict[str, Any]] = {
     "diag-oft": {**LYCORIS, "algo": "diag-oft", "rescaled": True},
     "boft": {**LYCORIS, "algo": "boft", "constraint": 0.01},
     "full": {**LYCORIS, "algo": "full", "train_norm": True},
+    "layers of their own kinds": {**LYCORIS, "preset": str(Path(__file__).with_name("own_kinds.toml")), "factor": 4},
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -104,3 +105,46 @@ def test_names_in_a_file_can_have_wildcards(family: ModelFamily, tmp_path: Path)
     file.write_text('use_fnmatch = true\nunet_target_name = ["mid_block.*.attn1.to_q"]\n', encoding="utf-8")
     found = names(family, **LYCORIS, preset=str(file))
     assert found == ["lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1_to_q"]
+
+
+OWN_KINDS = """
+unet_target_module = ["Transformer2DModel", "ResnetBlock2D", "Upsample2D"]
+unet_target_name = ["conv_in", "time_embedding.linear_1", "conv_out"]
+enable_conv = false
+[module_algo_map]
+Transformer2DModel = { algo = "loha", alpha = 2 }
+Attention = { algo = "lokr", dim = 100000000, factor = 2 }
+FeedForward = { dim = 3 }
+Upsample2D = { dim = 5, algo = "full" }
+Conv2d = { algo = "glora", dim = 6 }
+[name_algo_map]
+conv_in = { dim = 2, algo = "lora" }
+"time_embedding.linear_1" = { algo = "ia3" }
+"""
+
+
+def test_layers_have_the_kinds_and_ranks_that_lycoris_gives_them(family: ModelFamily, tmp_path: Path) -> None:
+    """The same file, given to LyCORIS for the same U-Net."""
+    file = tmp_path / "own.toml"
+    file.write_text(OWN_KINDS, encoding="utf-8")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        lycoris = pytest.importorskip("lycoris.kohya")
+        theirs = lycoris.create_network(1.0, 4, 1, None, None, family.unet, preset=str(file), algo="boft")
+    network = NetworkConfig(**LYCORIS, preset=str(file), algo="boft", network_train_unet_only=True)
+    ours = adapters.create(network, family.adapter_targets(True, True), parts=["unet"]).modules
+    kinds = {"LoConModule": "Locon", "LohaModule": "Loha", "LokrModule": "Lokr", "FullModule": "Full",
+             "GLoRAModule": "Glora", "IA3Module": "IA3", "ButterflyOFTModule": "Boft"}  # fmt: skip
+    there = {one.lora_name: kinds[type(one).__name__] for one in theirs.unet_loras}
+    assert {name: type(module).__name__ for name, module in ours.items()} == there
+    for one in theirs.unet_loras:
+        if there[one.lora_name] in ("Locon", "Loha", "Glora"):
+            assert (ours[one.lora_name].rank, ours[one.lora_name].scale) == (one.lora_dim, one.scale)
+
+
+def test_a_class_of_samplers_is_that_class_alone(family: ModelFamily, tmp_path: Path) -> None:
+    file = tmp_path / "own.toml"
+    file.write_text('unet_target_module = ["Upsample2D"]\n', encoding="utf-8")
+    found = names(family, **LYCORIS, preset=str(file))
+    assert found
+    assert all("_upsamplers_" in name for name in found)

@@ -32,10 +32,6 @@ FAMILIES = {
 }
 METHODS = {
     "lora": Method({"network_dim": 2, "network_dropout": 0.1}, fixed_text={"network_train_unet_only": True}),
-    "loha": Method(
-        {"network_module": "lycoris.kohya", "algo": "loha", "network_dim": 2},
-        fixed_text={"network_train_unet_only": True},
-    ),
     "dreambooth": Method(
         {"method": "dreambooth", "learning_rate": 1e-4, "optimizer_type": "AdamW8bit"},
         fixed_text={"train_text_encoder": False},
@@ -43,5 +39,14 @@ METHODS = {
     "finetune": Method({"method": "finetune", "learning_rate": 1e-4, "ema": True, "ema_decay": 0.5}, fixed_text={}),
     "textual_inversion": Method(
         {"method": "textual_inversion", "token_string": "zork", "init_word": "red", "caption_prefix": "zork,"}
+    ),
+    "xti": Method(
+        {
+            "method": "textual_inversion",
+            "token_string": "zork",
+            "init_word": "red",
+            "caption_prefix": "zork,",
+            "xti": True,
+        }
     ),
 }
