@@ -1,23 +1,21 @@
 """Models of full size on a CPU: `python benchmarks/full_size.py FOLDER [sd1|sd2|sdxl ...]`
 
 Makes a single file with random weights in bf16 (2.1 GB for sd1, 6.9 GB for sdxl), converts it to a diffusers folder and
-back, and trains a LoRA one step on each at 256 pixels. Each stage is a process of its own, of which the peak of memory
-and the time are measured; files that are mapped into memory count as long as they lie there. All is deleted again.
+back, compares that tensor for tensor with the file and with what diffusers makes of the file, and trains a LoRA one
+step on each at 256 pixels; the whole of sd1 too. Each stage is a process of its own, of which the peak of memory and
+the time are measured; files that are mapped into memory count as long as they lie there. All is deleted again.
 
-Measured on one of two busy cores, GB at the peak and seconds: sd1 (2.13 GB) file to folder 2.7, 23; back 2.7, 24; a
-step in bf16 3.1, 23, in 32 bits 6.9, 55. sdxl (6.9 GB) file to folder 7.5, 42; back 7.9, 32; a step in bf16 8.6, 49 on
-the file and 8.7, 62 on the folder.
+docs/measurements.md has what it gave.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +25,11 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 SIDE = 256
 FLAGS = {"sd1": [], "sd2": ["--v2"], "sdxl": ["--sdxl"]}
+LORA, BF16 = ["--method", "lora", "--network_dim", "16"], ["--mixed_precision", "bf16"]
+WHOLE = [
+    "--method", "finetune", "--full_bf16", "--fused_backward_pass", "--gradient_checkpointing", "--optimizer_type",
+    "Adafactor", "--optimizer_args", "relative_step=False", "scale_parameter=False", "--learning_rate", "1e-5",
+]  # fmt: skip
 SDXL_UNET: dict[str, Any] = {
     "block_out_channels": (320, 640, 1280), "cross_attention_dim": 2048, "attention_head_dim": [5, 10, 20],
     "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
@@ -41,6 +44,7 @@ UNETS: dict[str, dict[str, Any]] = {
 }
 TEXTS = {"sd1": [(768, 12)], "sd2": [(1024, 23)], "sdxl": [(768, 12), (1280, 32)]}
 """Width and layers of each text encoder."""
+Read = Callable[[str], torch.Tensor]
 
 
 def shapes(family: str) -> dict[str, tuple[int, ...]]:
@@ -102,17 +106,37 @@ def convert(family: str, source: Path, target: Path) -> None:
     saving.save_model(loaded, target, "safetensors" if target.suffix else "diffusers_safetensors", "bf16", {})
 
 
-def digest(file: Path) -> str:
-    """Of all tensors, whatever their order."""
+def compare(file: Path, again: Path, diffusers: Path) -> None:
+    """Stops with a sentence at the first tensor that is not the same, bit for bit. One tensor is read at a time, but
+    for what diffusers makes of the file."""
+    from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
+    from torch import nn
+
     from sd_scripts.families.tensor_file import TensorFile
 
-    opened, found = TensorFile(file), hashlib.sha256()
-    for name in sorted(opened.entries):
-        found.update(name.encode() + opened.get(name).reshape(-1).view(torch.uint8).numpy().tobytes())
-    return found.hexdigest()
+    first, second = TensorFile(file), TensorFile(again)
+    same(again, first.entries, second.entries, first.get, second.get)
+    kind = StableDiffusionXLPipeline if (diffusers / "text_encoder_2").is_dir() else StableDiffusionPipeline
+    theirs = kind.from_single_file(file, config=str(diffusers), local_files_only=True, torch_dtype=torch.bfloat16)
+    for part, network in theirs.components.items():
+        if isinstance(network, nn.Module):
+            ours, tensors = TensorFile(next((diffusers / part).glob("*.safetensors"))), network.state_dict()
+            known = {name: "text_model." * (name not in ours.entries) + name for name in tensors}
+            same(
+                diffusers / part, known.values(), ours.entries,
+                {known[name]: tensor for name, tensor in tensors.items()}.__getitem__, ours.get,
+            )  # fmt: skip
 
 
-def training(family: str, model: Path, folder: Path, precision: str) -> list[str]:
+def same(where: Path, first: Iterable[str], second: Iterable[str], one: Read, other: Read) -> None:
+    if differing := set(first) ^ set(second):
+        raise SystemExit(f"{where}: {min(differing)} is only in one of the two")
+    for name in first:
+        if not torch.equal(one(name), other(name)):
+            raise SystemExit(f"{where}: {name} has other numbers")
+
+
+def training(family: str, model: Path, folder: Path, *flags: str) -> list[str]:
     """The command of one step."""
     from PIL import Image
 
@@ -120,10 +144,10 @@ def training(family: str, model: Path, folder: Path, precision: str) -> list[str
     images.mkdir(parents=True, exist_ok=True)
     Image.effect_noise((SIDE, SIDE), 90).convert("RGB").save(images / "noise.png")
     return [
-        sys.executable, "-m", "sd_scripts.train", "--method", "lora", *FLAGS[family],
+        sys.executable, "-m", "sd_scripts.train", *FLAGS[family], *flags,
         "--pretrained_model_name_or_path", str(model), "--train_data_dir", str(images.parent),
-        "--output_dir", str(folder / "out"), "--resolution", str(SIDE), "--network_dim", "16", "--max_train_steps", "1",
-        "--mixed_precision", precision, "--save_precision", "fp16", "--max_data_loader_n_workers", "0",
+        "--output_dir", str(folder / "out"), "--resolution", str(SIDE), "--max_train_steps", "1",
+        "--save_precision", "fp16", "--max_data_loader_n_workers", "0",
     ]  # fmt: skip
 
 
@@ -147,10 +171,7 @@ def main(folder: Path, families: list[str]) -> None:
             for stage, command in stages(family, place).items():
                 gigabytes, seconds = measured(command())
                 print(f"| {family} | {stage} | {gigabytes:.1f} | {seconds:.0f} |", flush=True)
-            equal = digest(place / "model.safetensors") == digest(place / "again.safetensors")
-            print(
-                f"{family}: {size(place / 'model.safetensors')} GB; {'the same' if equal else 'other'} after both ways"
-            )
+            print(f"{family}: {(place / 'model.safetensors').stat().st_size / 1e9:.2f} GB")
         finally:
             shutil.rmtree(place)
 
@@ -165,22 +186,22 @@ def stages(family: str, place: Path) -> dict[str, Callable[[], list[str]]]:
         "made": own("make", file),
         "single file to folder": own("convert", file, diffusers),
         "folder to single file": own("convert", diffusers, again),
-        "a step on the file, bf16": lambda: training(family, file, place, "bf16"),
-        "a step on the folder, bf16": lambda: training(family, diffusers, place, "bf16"),
+        "all tensors compared": own("compare", file, again, diffusers),
+        "a step on the file, bf16": lambda: training(family, file, place, *LORA, *BF16),
+        "a step on the folder, bf16": lambda: training(family, diffusers, place, *LORA, *BF16),
     }
     if family != "sdxl":
-        found["a step on the file, 32 bits"] = lambda: training(family, file, place, "no")
+        found["a step on the file, 32 bits"] = lambda: training(family, file, place, *LORA)
+        found["a step of the whole model, bf16"] = lambda: training(family, file, place, *WHOLE, *BF16)
     return found
-
-
-def size(file: Path) -> str:
-    return f"{file.stat().st_size / 1e9:.2f}"
 
 
 if __name__ == "__main__":
     match sys.argv[1:]:
         case ["make", family, file]:
             make(family, Path(file))
+        case ["compare", _, file, again, diffusers]:
+            compare(Path(file), Path(again), Path(diffusers))
         case ["convert", family, source, target]:
             convert(family, Path(source), Path(target))
         case [folder, *families]:

@@ -27,7 +27,7 @@ SAVED_PER_CHANNEL = {"sd1": 353, "sd2": 353, "sdxl": 643}
 CHECKPOINTED_PER_CHANNEL = {"sd1": 75, "sd2": 75, "sdxl": 70}
 AUTOCAST_BYTES = 3  # of a number that is kept for going back: half of them stay in 32 bits (norms, softmax)
 VAE_CHANNELS, VAE_COPIES = 128, 4
-ATTENTIONS = 16  # networks of a U-Net that can each read a new word in its own way
+ATTENTIONS = {"sd1": 16, "sd2": 16, "sdxl": 11}  # networks of a U-Net that can each read a new word in its own way
 
 OPTIMIZER_BYTES = {
     "adamw": 8, "adamw8bit": 2, "pagedadamw": 8, "pagedadamw8bit": 2, "pagedadamw32bit": 8, "adamwschedulefree": 8,
@@ -103,7 +103,7 @@ def trained_numbers(config: TrainConfig, found: Sizes) -> int | None:
     """None where the kind of network doesn't say it in a simple sum, or reads it from a file."""
     if config.method == "textual_inversion":
         words, widths = config.textual_inversion, sum(found.parts[name].width for name in found.text_encoders)
-        return sum(words.words.values()) * widths * (ATTENTIONS if words.xti else 1)
+        return sum(words.words.values()) * widths * (ATTENTIONS[config.family] if words.xti else 1)
     if config.method in full.METHODS:
         return sum(found.parts[name].parameters for name in whole_parts(config, found))
     trained = {name for name, rate in rates(config.network, config.optimizer).items() if rate}
@@ -170,7 +170,8 @@ def disk(config: TrainConfig, plan: Plan, found: Sizes, trained: int) -> Disk:
     saving = config.saving
     number = {"float": SINGLE, "fp16": HALF, "bf16": HALF}.get(saving.save_precision or "", _trained_bytes(config))
     written = found.parameters if config.model.method in ("dreambooth", "finetune") else trained
-    state = trained * (SINGLE + optimizer_bytes(config)) if saving.save_state or saving.save_state_on_train_end else 0
+    each = SINGLE + average_bytes(config) + optimizer_bytes(config)
+    state = trained * each if saving.save_state or saving.save_state_on_train_end else 0
     files, states = kept(saving, plan)
     return Disk(written * number, files, state, states, latents(plan, found.vae_factor))
 
@@ -224,8 +225,7 @@ def memory(config: TrainConfig, plan: Plan, found: Sizes, trained: int) -> Memor
     number = _trained_bytes(config)
     copies = HALF if whole and number == SINGLE and config.precision.mixed_precision != "no" else 0
     gradient = 0 if whole and config.full.is_fused else number
-    average = number if whole and config.full.ema else 0
-    each = number + gradient + average + copies + optimizer_bytes(config)
+    each = number + gradient + average_bytes(config) + copies + optimizer_bytes(config)
     return Memory(model, trained * each, pictures(config, plan, found))
 
 
@@ -246,6 +246,11 @@ def pictures(config: TrainConfig, plan: Plan, found: Sizes) -> int:
         at_once = config.dataset.vae_batch_size if data.config.caches_latents else data.batch_size
         most_encoding = max(most_encoding, at_once * pixels * VAE_CHANNELS * VAE_COPIES * _vae_bytes(config))
     return max(most_training, most_encoding)
+
+
+def average_bytes(config: TrainConfig) -> int:
+    """The moving average is kept in 32 bits whatever the weights are."""
+    return SINGLE if config.full.ema and config.method in full.METHODS else 0
 
 
 def optimizer_bytes(config: TrainConfig) -> int:

@@ -67,6 +67,13 @@ def test_a_new_word_is_a_few_vectors_and_so_is_its_file(planned, settings, numbe
     assert estimate.disk(config, made, found, numbers).file == 4 * numbers
 
 
+def test_a_moving_average_is_kept_in_32_bits_beside_halved_weights(planned):
+    flags = {"method": "finetune", "mixed_precision": "bf16", "full_bf16": True, "save_state": True}
+    plain, averaged = (estimate.of(*planned(**flags, ema=ema)) for ema in (False, True))
+    assert averaged.memory.trained - plain.memory.trained == 4 * plain.trained
+    assert averaged.disk.state - plain.disk.state == 4 * plain.trained
+
+
 @pytest.mark.parametrize("settings", [
     {"method": "dreambooth"}, {"method": "finetune"}, {"method": "dreambooth", "unet_lr": 0.0},
     {"method": "textual_inversion", "token_string": "bloopy", "num_vectors_per_token": 3},

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from .train_config import TrainConfig
 
 HERE = AppliesTo(methods=("textual_inversion",))
-ONE_ENCODER = AppliesTo(families=("sd1", "sd2"), methods=("textual_inversion",))
 MOST_VECTORS = 75
 """As many as a caption has tokens in one piece."""
 NOT_IN_A_WORD = "()[]{}|\\"
@@ -68,7 +67,7 @@ class TextualInversionConfig(Group):
     """The file of a word that was learned before, here or by another program, to go on from. With several new words
     one file for each. Empty: starts from init_word."""
 
-    xti: Annotated[bool, ONE_ENCODER, Ui(label="A meaning for each layer (XTI)")] = False
+    xti: Annotated[bool, HERE, Ui(label="A meaning for each layer (XTI)")] = False
     """Learn a meaning for each attention network of the U-Net (P+): it learns more, but few programs read such files,
     and captions take many times as long to encode. Off: one meaning for all of them."""
 
@@ -137,8 +136,6 @@ def problems_with(config: TrainConfig) -> Iterator[Problem]:
     """Of this method with the settings of other groups."""
     words = config.textual_inversion
     yield from words.problems_if_chosen()
-    if words.xti and config.family not in (ONE_ENCODER.families or ()):
-        yield Problem("xti", "Stable Diffusion XL can't be trained layer by layer; turn it off.")
     if config.optimizer.learning_rate == 0:
         yield Problem("learning_rate", "It is 0, so nothing would be trained; 5e-4 to 5e-3 is usual for new words.")
     if words.weights and config.saving.resume:

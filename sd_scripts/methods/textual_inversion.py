@@ -6,7 +6,7 @@ Shapes: L layers (1 without xti), V vectors, D channels.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -128,10 +128,23 @@ class TextualInversion(Method):
         """It is all that is trained, so it goes on."""
 
     def state_dict(self) -> dict[str, Tensor]:
-        return dict(self.vectors.state_dict())
+        """Of each text encoder what it learned of each word, (L, V, D): by the words, which the vectors alone don't
+        tell, in their order, in which the optimizer knows them."""
+        return {
+            f"{part}.{number}.{word}": self.vectors[part].weight.detach()[:, first:end]
+            for part in self.parts
+            for number, (word, (first, end)) in enumerate(self.places.items())
+        }
 
     def load_state_dict(self, tensors: Mapping[str, Tensor]) -> None:
-        self.vectors.load_state_dict(tensors)
+        own = self.state_dict()
+        if tensors.keys() != own.keys():
+            raise UserError(f"they teach {_words(tensors)}, not {_words(own)}")
+        for name, rows_LVD in own.items():
+            found, wanted = tensors[name].shape[:2], rows_LVD.shape[:2]
+            if found != wanted:
+                raise UserError(f"they have {_product(found)} vectors for {_words([name])}, not {_product(wanted)}")
+            rows_LVD.copy_(tensors[name])
 
     def files(self, path: Path) -> list[Path]:
         """Of several words each has its own."""
@@ -152,6 +165,15 @@ class TextualInversion(Method):
         """ss_ fields and ModelSpec fields of a word's file."""
         fields, spec = self.described(progress, TEXTUAL_INVERSION, metadata_trigger_phrase=word)
         return fields | spec
+
+
+def _words(names: Iterable[str]) -> str:
+    """Those of a state, from the names of its tensors."""
+    return " ".join(dict.fromkeys(name.split(".", 2)[-1] for name in sorted(names)))
+
+
+def _product(layers_and_vectors: Sequence[int]) -> str:
+    return " x ".join(map(str, layers_and_vectors))
 
 
 def _places(words: Mapping[str, int]) -> dict[str, tuple[int, int]]:

@@ -3,6 +3,7 @@
     emb_params       (V, D)  one text encoder; diffusers writes the same under the word itself
     clip_l, clip_g   (V, D)  the two of Stable Diffusion XL
     IN01 .. OUT11    (V, D)  one for each attention network of the U-Net (XTI)
+    clip_l.IN04 ...  (V, D)  the same for each of the two encoders of XL; this form is ours, since others have none
     string_to_param  {"*": (V, D)}  the AUTOMATIC1111 web UI's .pt and .bin
 
 Source: formats.md of the reference, "TI".
@@ -25,7 +26,7 @@ from ..errors import UserError
 
 ONE = "emb_params"
 PARTS = {"text_encoder": "clip_l", "text_encoder_2": "clip_g"}
-LAYER = re.compile(r"IN\d\d|MID|OUT\d\d")
+LAYER = re.compile(r"(clip_[lg]\.)?(IN\d\d|MID|OUT\d\d)")
 
 Rows = dict[str, Tensor]
 """Part, such as "text_encoder", -> (L, V, D)."""
@@ -33,11 +34,14 @@ Rows = dict[str, Tensor]
 
 def to_file(rows: Mapping[str, Tensor], layers: Iterable[str]) -> dict[str, Tensor]:
     """One word's vectors under their names in a file. layers: the names of the L layers, none where L is 1."""
-    if len(rows) > 1:
-        return {PARTS[part]: rows_LVD[0] for part, rows_LVD in rows.items()}
-    (rows_LVD,) = rows.values()
-    names = list(layers)
-    return dict(zip(names, rows_LVD, strict=True)) if names else {ONE: rows_LVD[0]}
+    named = _names(list(rows), list(layers) or [""])
+    return {name: row_VD for part in rows for name, row_VD in zip(named[part], rows[part], strict=True)}
+
+
+def _names(parts: Sequence[str], layers: Iterable[str]) -> dict[str, list[str]]:
+    """Part -> what its L tables are called in a file."""
+    starts = {part: PARTS[part] if len(parts) > 1 else "" for part in parts}
+    return {part: [".".join(filter(None, (start, layer))) or ONE for layer in layers] for part, start in starts.items()}
 
 
 def read(path: Path, parts: Iterable[str], layers: Iterable[str], key: str = "weights") -> Rows:
@@ -50,28 +54,21 @@ def read(path: Path, parts: Iterable[str], layers: Iterable[str], key: str = "we
     found = _tables(_content(path, key))
     if not found:
         raise UserError(f"{key}: {path} holds no new word; choose a file that textual inversion has written.")
-    parts, names = list(parts), list(layers)
-    wanted = _wanted(found, parts, names)
-    if set(found) != wanted:
-        raise UserError(f"{key}: {path} is for {_kind(found)}; choose one for {_kind(wanted)}.")
-    if len(parts) > 1:
-        return {part: found[PARTS[part]][None] for part in parts}
-    many = [found[name] for name in names] if wanted == set(names) else [found[ONE]] * max(1, len(names))
-    return {parts[0]: torch.stack(many)}
-
-
-def _wanted(found: Iterable[str], parts: Sequence[str], layers: Sequence[str]) -> set[str]:
-    """The names in a file for these text encoders; of layers either all are there or one table for all."""
-    if len(parts) > 1:
-        return {PARTS[part] for part in parts}
-    return set(layers) if set(found) & set(layers) else {ONE}
+    parts, layers = list(parts), list(layers)
+    wanted = _names(parts, layers if layers and any(map(LAYER.fullmatch, found)) else [""] * max(1, len(layers)))
+    names = {name for of_part in wanted.values() for name in of_part}
+    if _kind(found) != _kind(names):
+        raise UserError(f"{key}: {path} is for {_kind(found)}; choose one for {_kind(names)}.")
+    if set(found) != names:
+        raise UserError(f"{key}: {path} was trained for another kind of model than this one; choose another.")
+    return {part: torch.stack([found[name] for name in of_part]) for part, of_part in wanted.items()}
 
 
 def _kind(names: Iterable[str]) -> str:
-    names = set(names)
-    if names & set(PARTS.values()):
-        return "Stable Diffusion XL"
-    return "single layers (XTI)" if names != {ONE} else "Stable Diffusion 1.x or 2.x without layers"
+    of_two = any(name.startswith(tuple(PARTS.values())) for name in names)
+    if any(map(LAYER.fullmatch, names)):
+        return "single layers (XTI) of Stable Diffusion XL" if of_two else "single layers (XTI)"
+    return "Stable Diffusion XL" if of_two else "Stable Diffusion 1.x or 2.x without layers"
 
 
 def _content(path: Path, key: str) -> Any:

@@ -23,7 +23,7 @@ LAYERS_OF_A_BLOCK = 3
 
 def names(unet: nn.Module) -> dict[str, str]:
     """Name in a file -> path of the attention network, from the first to the last. The names are the original layout's
-    for the U-Net's blocks: IN01 to IN11, MID, OUT00 to OUT11."""
+    for the U-Net's blocks: IN01 to IN11, MID, OUT00 to OUT11. 1.x and 2.x have 16 of them, XL has 11."""
     places = {path: found for path, _ in unet.named_modules() if (found := PLACE.fullmatch(path))}
     return dict(sorted((_name(found), path) for path, found in places.items()))
 
@@ -53,11 +53,15 @@ def side_by_side(texts_BTC: Tensor, layers: int) -> Tensor:
 
 
 class LayerReader:
-    """Encodes captions once for each layer, as if each stood there L times."""
+    """Encodes captions once for each layer, as if each stood there L times. What they say as a whole goes to no layer
+    of its own, so that it is the mean of what they say to each."""
 
     def __init__(self, layers: int) -> None:
         self._layers = layers
 
     def of(self, captions: Sequence[str], family: ModelFamily) -> Condition:
         found = family.encode_captions([*captions] * self._layers)
-        return replace(found, text_BTC=side_by_side(found.text_BTC, self._layers))
+        pooled_BD = found.pooled_BD
+        if pooled_BD is not None:
+            pooled_BD = pooled_BD.unflatten(0, (self._layers, -1)).mean(0)
+        return replace(found, text_BTC=side_by_side(found.text_BTC, self._layers), pooled_BD=pooled_BD)

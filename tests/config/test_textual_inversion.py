@@ -93,9 +93,6 @@ PROBLEMS = {
     "files": (
         {"token_string": "a1 b2", "weights": "a.pt"}, "weights: There are 1 files for 2 new words; give one for each.",
     ),
-    "XL": (
-        {"xti": True, "sdxl": True}, "xti: Stable Diffusion XL can't be trained layer by layer; turn it off.",
-    ),
     "no rate": (
         {"learning_rate": 0}, "learning_rate: It is 0, so nothing would be trained; 5e-4 to 5e-3 is usual for new words.",
     ),

@@ -30,6 +30,7 @@ FAMILIES = {
     "sd2-v": Family("tiny_sd2", {"v2": True, "v_parameterization": True}),
     "sdxl": Family("tiny_sdxl", {"sdxl": True}),
 }
+WORD = {"method": "textual_inversion", "token_string": "zork", "init_word": "red", "caption_prefix": "zork,"}
 METHODS = {
     "lora": Method({"network_dim": 2, "network_dropout": 0.1}, fixed_text={"network_train_unet_only": True}),
     "dreambooth": Method(
@@ -37,16 +38,6 @@ METHODS = {
         fixed_text={"train_text_encoder": False},
     ),
     "finetune": Method({"method": "finetune", "learning_rate": 1e-4, "ema": True, "ema_decay": 0.5}, fixed_text={}),
-    "textual_inversion": Method(
-        {"method": "textual_inversion", "token_string": "zork", "init_word": "red", "caption_prefix": "zork,"}
-    ),
-    "xti": Method(
-        {
-            "method": "textual_inversion",
-            "token_string": "zork",
-            "init_word": "red",
-            "caption_prefix": "zork,",
-            "xti": True,
-        }
-    ),
+    "textual_inversion": Method(WORD),
+    "xti": Method({**WORD, "xti": True}),
 }

@@ -296,6 +296,20 @@ def test_its_state_brings_it_back(method: Make) -> None:
     assert torch.equal(vectors(made)[0], vectors(other)[0])
 
 
+OTHERS = [
+    ({}, "they teach bloop, not gleep"), ({"token_string": "bloop gleep"}, "they teach bloop gleep, not gleep"),
+    ({"token_string": "gleep", "num_vectors_per_token": 2}, "they have 1 x 2 vectors for gleep, not 1 x 1"),
+    ({"token_string": "gleep", "xti": True}, "they have 16 x 1 vectors for gleep, not 1 x 1"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("settings", "sentence"), OTHERS, ids=lambda value: str(value)[:40])
+def test_a_state_of_other_words_is_refused(method: Make, settings: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(UserError) as raised:
+        method(token_string="gleep").load_state_dict(method(**settings).state_dict())
+    assert str(raised.value) == sentence
+
+
 def test_gradient_checkpointing_changes_no_gradient(method: Make) -> None:
     grads = []
     for checkpointing in (False, True):

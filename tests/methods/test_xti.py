@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from sd_scripts.config.load import from_flat
+from sd_scripts.errors import UserError
 from sd_scripts.families import load_family
 from sd_scripts.methods import create
 from sd_scripts.training.progress import Progress
@@ -105,8 +106,60 @@ def test_samples_are_drawn_with_it(tiny_model: Path) -> None:
     assert layered.tobytes() == plain.tobytes()
 
 
-def test_xl_is_refused(tiny_sdxl: Path) -> None:
-    flat = {"method": "textual_inversion", "token_string": "a1", "xti": True, "sdxl": True, "init_word": "red"}
-    assert [str(problem) for problem in from_flat(flat).problems if problem.stops] == [
-        "xti: Stable Diffusion XL can't be trained layer by layer; turn it off."
-    ]
+XL_NAMES = ["IN04", "IN05", "IN07", "IN08", "MID", "OUT00", "OUT01", "OUT02", "OUT03", "OUT04", "OUT05"]
+"""Where the original layout of SDXL has attention: input blocks 4 5 7 8, the middle, output blocks 0 to 5."""
+
+
+def test_each_attention_network_of_xl_reads_by_both_encoders(tiny_sdxl: Path) -> None:
+    """With one layer's vectors set to "blue" it alone reads "blue"; as a whole they say what all read, in the mean."""
+    made = make(tiny_sdxl, sdxl=True)
+    assert list(made.layers) == XL_NAMES
+    blue = made.family.tokenizers[0]("blue", add_special_tokens=False).input_ids
+    for encoder, vectors in zip(made.family.text_encoders, made.vectors.values(), strict=True):
+        vectors.weight.data[XL_NAMES.index("MID")] = encoder.get_input_embeddings().weight[blue]
+    with torch.no_grad():
+        both = made.family.condition(["a bloop", "two apples"])
+        made.family.reader = None
+        red, blue = (made.family.encode_captions([f"a {word}", "two apples"] * 11) for word in ("red", "blue"))
+    pieces = both.text_BTC.chunk(11, dim=1)
+    for name, read_BTC in zip(XL_NAMES, pieces, strict=True):
+        assert torch.allclose(read_BTC, (blue if name == "MID" else red).text_BTC[:2], atol=1e-6), name
+    assert torch.allclose(both.pooled_BD, (10 * red.pooled_BD[:2] + blue.pooled_BD[:2]) / 11, atol=1e-6)
+
+
+def test_equal_vectors_predict_as_one_does_in_xl(tiny_sdxl: Path) -> None:
+    layered, plain = make(tiny_sdxl, sdxl=True), make(tiny_sdxl, sdxl=True, xti=False)
+    conditions = [made.family.condition(["a bloop"]) for made in (layered, plain)]
+    assert torch.allclose(
+        *(predicted(m.family, c) for m, c in zip((layered, plain), conditions, strict=True)), atol=1e-6
+    )
+
+
+def test_files_of_xl_have_a_table_for_each_encoder_and_layer(tiny_sdxl: Path, tmp_path: Path) -> None:
+    made = make(tiny_sdxl, sdxl=True)
+    for vectors in made.vectors.values():
+        vectors.weight.data += torch.randn_like(vectors.weight)
+    made.save(tmp_path / "a.safetensors", Progress())
+    tensors = load_file(tmp_path / "a.safetensors")
+    assert set(tensors) == {f"{part}.{name}" for part in ("clip_l", "clip_g") for name in XL_NAMES}
+    again = make(tiny_sdxl, sdxl=True, weights=str(tmp_path / "a.safetensors"))
+    assert all(torch.equal(again.vectors[part].weight, made.vectors[part].weight) for part in made.vectors)
+    torch.save({"clip_l": torch.ones(1, 16), "clip_g": torch.ones(1, 32)}, tmp_path / "plain.pt")
+    plain = make(tiny_sdxl, sdxl=True, weights=str(tmp_path / "plain.pt"))
+    assert all(bool((vectors.weight == 1).all()) for vectors in plain.vectors.values())
+
+
+def test_files_for_another_kind_of_model_are_refused(tiny_model: Path, tmp_path: Path) -> None:
+    contents = {
+        "few": dict.fromkeys(NAMES[1:], torch.zeros(1, 16)),
+        "xl": dict.fromkeys((f"clip_{part}.{name}" for part in "lg" for name in XL_NAMES), torch.zeros(1, 16)),
+    }
+    sentences = {
+        "few": "was trained for another kind of model than this one; choose another.",
+        "xl": "is for single layers (XTI) of Stable Diffusion XL; choose one for single layers (XTI).",
+    }
+    for name, content in contents.items():
+        torch.save(content, tmp_path / f"{name}.pt")
+        with pytest.raises(UserError) as raised:
+            make(tiny_model, weights=str(tmp_path / f"{name}.pt"))
+        assert str(raised.value) == f"weights: {tmp_path / name}.pt {sentences[name]}"
