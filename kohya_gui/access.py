@@ -23,22 +23,35 @@ PLACES = ("image_dir", "conditioning_data_dir", "metadata_file", "train_data_dir
 
 
 class NotAllowed(UserError):
-    """A place outside the folders that the app may use."""
+    """A place outside the folders that the app may use. opens: the folder to allow, where that is done on the page."""
+
+    def __init__(self, sentence: str, opens: str = "") -> None:
+        super().__init__(sentence)
+        self.opens = opens
+
+
+@dataclass(frozen=True)
+class Outside(Problem):
+    """A field that names such a place."""
+
+    opens: str = ""
 
 
 @dataclass(frozen=True)
 class Rules:
-    """readable and writable: folders, with all that lies in them. closed: folders within these that stay shut."""
+    """readable and writable: folders, with all that lies in them. closed: folders within these that stay shut.
+    can_grow: whoever uses the page may allow more of them."""
 
     readable: tuple[Path, ...]
     writable: tuple[Path, ...]
     closed: tuple[Path, ...] = ()
+    can_grow: bool = False
 
     @classmethod
     def at_home(cls, more: Iterable[Path] = ()) -> Rules:
         """Only this machine can reach the app: the program, the user's own folder, and what is allowed besides."""
         folders = _real(ROOT, Path.home(), *more)
-        return cls((*folders, uploads()), folders)
+        return cls((*folders, uploads()), folders, can_grow=True)
 
     @classmethod
     def in_the_open(cls, more: Iterable[Path] = ()) -> Rules:
@@ -96,17 +109,29 @@ def allowed(path: str | Path, *, write: bool = False) -> Path:
     except (OSError, ValueError, RuntimeError) as error:
         raise NotAllowed(f"{str(path)!r} is no path; choose another file or folder.") from error
     if not _rules.allows(place, write=write):
-        raise NotAllowed(_sentence(path, write=write))
+        raise _not_allowed(path, place, write=write)
     return place
 
 
-def _sentence(path: str | Path, *, write: bool) -> str:
+def _not_allowed(path: str | Path, place: Path, *, write: bool) -> NotAllowed:
     doing = "write to" if write else "read"
     folders = [str(folder) for folder in _rules.folders(write=write) if folder != uploads()]
-    return (
+    opens = _to_open(place)
+    ways = f"start the app with --allow {opens or 'and the folder'}"
+    if opens and _rules.can_grow:
+        ways = f"allow {opens} (on the Settings page, or with --allow {opens} when the app is started)"
+    return NotAllowed(
         f"{path} lies outside the folders that the app may {doing} ({', '.join(folders)}); choose a place in them, "
-        "or start the app with --allow and the folder."
+        f"or {ways}.",
+        opens if _rules.can_grow else "",
     )
+
+
+def _to_open(place: Path) -> str:
+    """The folder to allow for that place, or the nearest there is; "" for what stays shut, and for a whole disk."""
+    while not place.is_dir() and place != place.parent:
+        place = place.parent
+    return "" if place == place.parent or _inside(place, _rules.closed) else str(place)
 
 
 def problems(parameters: Iterable[Parameter], flat: Mapping[str, object]) -> list[Problem]:
@@ -125,7 +150,7 @@ def _field_problems(key: str, value: object) -> Iterator[Problem]:
             if place and key == "dataset_config":
                 yield from _dataset_problems(place)
         except NotAllowed as error:
-            yield Problem(key, str(error))
+            yield Outside(key, str(error), error.opens)
 
 
 def _paths(value: object) -> list[str]:
@@ -150,7 +175,7 @@ def _dataset_problems(file: Path) -> Iterator[Problem]:
         try:
             allowed(path)
         except NotAllowed as error:
-            yield Problem("dataset_config", str(error))
+            yield Outside("dataset_config", str(error), error.opens)
 
 
 def _places(content: object) -> Iterator[str]:

@@ -24,6 +24,7 @@ from . import (
     dataset_page,
     live,
     login,
+    places,
     plan_details,
     presets,
     runs_page,
@@ -114,6 +115,7 @@ def _served(made: Parts) -> dict[str, Any]:
         live.router(made.supervisor.store, made.supervisor, made.board),
         dataset_page.router(),
         plan_details.router(),
+        places.router(made.settings.allow),
     )
     return {
         "routes": [route for router in routers for route in router.routes],

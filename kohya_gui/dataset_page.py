@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import OrderedDict
 from itertools import islice
@@ -20,7 +19,7 @@ from sd_scripts.data import headers
 from sd_scripts.data.texts import OTHER_ENDINGS
 from sd_scripts.errors import UserError
 
-from . import access, dataset_making, pictures
+from . import access, dataset_making, pictures, places
 from .answers import told
 from .dataset_making import DATASETS
 from .live import Answer, meant, signed_in
@@ -115,7 +114,7 @@ def looked_into(path: str) -> dict[str, Any]:
             "folders": [_entry(place) for place in begin],
         }
     place = access.allowed(path)
-    files, folders = _listed(place)
+    files, folders = places.listed(place)
     inner = [place / name for name in folders[:MOST_FOLDERS]]
     return {
         "path": str(place),
@@ -128,20 +127,10 @@ def looked_into(path: str) -> dict[str, Any]:
 
 def _entry(place: Path, name: str = "") -> dict[str, Any]:
     try:
-        images = _images(_listed(place)[0])
+        images = _images(places.listed(place)[0])
     except UserError:
         images = 0
     return {"path": str(place), "name": name or str(place), "images": images}
-
-
-def _listed(place: Path) -> tuple[list[str], list[str]]:
-    """Names of files and of folders, hidden ones left out. Raises BadRequest."""
-    try:
-        with os.scandir(place) as entries:
-            found = sorted((entry.name, entry.is_dir()) for entry in entries if not entry.name.startswith("."))
-    except OSError as error:
-        raise BadRequest(f"The folder {place} can't be read: {error.strerror}; check its name.") from error
-    return [name for name, is_folder in found if not is_folder], [name for name, is_folder in found if is_folder]
 
 
 def _images(names: list[str]) -> int:

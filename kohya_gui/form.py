@@ -11,7 +11,7 @@ from gradio.components import Component
 from sd_scripts.config import load
 from sd_scripts.config.schema import Parameter
 
-from . import layout
+from . import layout, places
 from .texts import t
 from .values import NO, NOT_SET, YES, holds_numbers, is_checkbox, is_number, shown
 
@@ -54,10 +54,11 @@ def widget(parameter: Parameter, value: object) -> Component:
 
 
 def _classes(parameter: Parameter) -> list[str]:
-    """The page's script steps a number with the arrow keys by what its class says."""
+    """The page's scripts go by what a class says: how far an arrow key steps a number, what path is wanted."""
     if is_number(parameter):
         return ["field", "number", f"step:{_step(parameter):g}"]
-    return ["field", "wide"] if is_wide(parameter) else ["field"]
+    wanted = places.wanted(parameter)
+    return ["field", *(["wide"] if is_wide(parameter) else []), *([wanted] if wanted else [])]
 
 
 def is_multiline(parameter: Parameter) -> bool:

@@ -8,6 +8,7 @@ from html import escape
 from sd_scripts.config.schema import Problem
 
 from . import layout
+from .access import Outside
 from .texts import t
 
 
@@ -23,7 +24,15 @@ def problem_list(problems: Sequence[Problem]) -> str:
 
 def _entry(problem: Problem) -> str:
     kind = "problem" if problem.stops else "notice"
-    return f'<li class="{kind}">{_name(problem.key)} <span>{escape(problem.message)}</span></li>'
+    return f'<li class="{kind}">{_name(problem.key)} <span>{escape(problem.message)}</span>{_way_out(problem)}</li>'
+
+
+def _way_out(problem: Problem) -> str:
+    """A button for what can be put right at once."""
+    if not isinstance(problem, Outside) or not problem.opens:
+        return ""
+    opens = escape(problem.opens)
+    return f' <button type="button" class="open-up" data-folder="{opens}">{t("Allow {folder}", folder=opens)}</button>'
 
 
 def _name(key: str) -> str:

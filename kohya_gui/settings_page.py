@@ -6,7 +6,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html import escape
 from importlib import metadata
 from pathlib import Path
@@ -19,7 +19,7 @@ from sd_scripts.errors import UserError
 
 from . import access, notes, presets, texts
 from .options import Options
-from .preferences import PreferenceFile, Preferences, as_paths, folders
+from .preferences import BadPreferences, PreferenceFile, Preferences, as_paths, folders
 from .runs.supervisor import ROOT, Supervisor
 from .texts import t
 from .users import Users
@@ -58,6 +58,15 @@ class SettingsDesk:
         return notes.sentence(
             t("Saved. What the form opens with counts for new visitors from the next start on."), "quiet"
         )
+
+    def allow(self, place: str) -> str:
+        """Opens the folder that a field names to the app, and says which it is. Raises UserError."""
+        if self.options.reachable:
+            raise BadPreferences("Others can reach the app, so folders are only allowed with --allow at its start.")
+        (folder,) = folders(place)
+        self.file.write(replace(self.now, allow=(*self.now.allow, folder)))
+        self.apply()
+        return folder
 
     def presets(self) -> list[str]:
         return list(presets.available(self.preset_root, "lora"))

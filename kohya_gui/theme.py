@@ -16,15 +16,24 @@ STATIC = Path(__file__).parent / "static"
 PAGES = {"": "Train", "dataset": "Dataset", "runs": "Runs", "tools": "Tools", "settings": "Settings"}
 """Path of a page -> its name."""
 
-EVERY_PAGE = ("page.css", "texts.js", "kit.js", "page.js")
+EVERY_PAGE = ("page.css", "chooser.css", "texts.js", "kit.js", "page.js", "chooser.js")
 FILES = {
-    "": ("run.js", "chart.js", "live.css", "live.js", "plan.css", "plan.js", "train.css", "train.js", "blocks.js"),
-    "dataset": ("dataset.css", "dataset.js", "dataset_making.js"),
+    "": (
+        "run.js", "chart.js", "live.css", "live.js", "plan.css", "plan.js", "train.css", "train.js", "blocks.js",
+        "bring.js",
+    ),
+    "dataset": ("dataset.css", "bring.js", "dataset.js", "dataset_making.js"),
     "runs": ("run.js", "chart.js", "live.css", "live.js", "compare.js", "runs.css", "runs.js"),
     "tools": ("tools.css", "tools.js"),
     "settings": ("settings.css", "settings.js"),
-}
+}  # fmt: skip
 """Path of a page -> the files that it needs beside those of every page."""
+
+WITH_KEYS = ("", "tools")
+SHOW_KEYS = (
+    '<button type="button" id="toggle-keys" aria-pressed="false" '
+    'title="Show the key of every setting, as used in presets, TOML files and flags">Show keys</button>'
+)
 
 
 @cache
@@ -69,11 +78,10 @@ def header(title: str, current: str, *, can_leave: bool = False) -> str:
     links = "".join(_link(path, name, path == current) for path, name in PAGES.items())
     leave = '<a class="leave" href="./logout">Sign out</a>' if can_leave else ""
     choices = "".join(f'<option value="{code}" lang="{code}">{name}</option>' for code, name in texts.LANGUAGES.items())
+    keys = SHOW_KEYS if current in WITH_KEYS else ""
     return (
         f'<header><h1 class="unseen">{PAGES[current]}</h1><a class="title" href="./">{escape(title)}</a>'
-        f'<nav aria-label="Pages">{links}</nav>'
-        '<div class="switches"><button type="button" id="toggle-keys" aria-pressed="false" '
-        'title="Show the key of every setting, as used in presets, TOML files and flags">Show keys</button>'
+        f'<nav aria-label="Pages">{links}</nav><div class="switches">{keys}'
         '<button type="button" id="toggle-dark" aria-pressed="false">Dark</button>'
         f'<select data-language aria-label="Language">{choices}</select>{leave}</div></header>'
     )

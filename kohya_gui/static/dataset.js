@@ -61,7 +61,7 @@
       this.said = make("p", { class: "said", role: "status" })
       this.top = make("section", { class: "card", "aria-label": t("Folder") },
         make("form", { class: "open", onsubmit: (event) => { event.preventDefault(); this.open(this.input.value) } },
-          labelled(t("Folder of images"), this.input, "wide"), make("button", { type: "submit", class: "main" }, t("Open"))),
+          labelled(t("Folder of images"), this.input, "wide wants:folder"), make("button", { type: "submit", class: "main" }, t("Open"))),
         this.folders, this.said)
       this.body = make("div", { class: "parts", hidden: true }, this.buildGallery(), make("aside", {}, this.buildEdit(), this.buildTags()))
       put(this.place, this.top, this.body)

@@ -24,8 +24,9 @@
     const answer = await fetch(address(path), options)
     if (answer.status === 401) throw new Error(t("You are signed out; load the page again."))
     const content = await answer.json().catch(() => ({}))
-    if (!answer.ok) throw new Error(content.error || (typeof content.detail === "string" && content.detail) || t("The app answered {status}.", { status: answer.status }))
-    return content
+    if (answer.ok) return content
+    const words = content.error || (typeof content.detail === "string" && content.detail) || t("The app answered {status}.", { status: answer.status })
+    throw Object.assign(new Error(words), { content })
   }
   const post = (path, body) => call(path, {
     method: "POST", headers: { "x-live": "1", ...(body ? { "content-type": "application/json" } : {}) }, body: body && JSON.stringify(body),

@@ -28,7 +28,7 @@
   const keyOf = (element) => element?.closest?.(".field")?.id.slice(2)
 
   // The fields' values. `gathered` is handed all of them by Gradio, for the app; `put` answers it with those that change.
-  let current = [], form = "", checked = null, waiting = null, carried = "", before = null, printed = "", printing = false
+  let current = [], form = "", checked = null, waiting = null, carried = "", before = null, printed = "", printing = false, restored = false
   const filled = (values, extra = {}) => {
     waiting = { ...waiting, ...extra, values: { ...waiting?.values, ...values } }
     $("put").click()
@@ -46,6 +46,8 @@
       return form
     },
     checkIfChanged() {
+      if (restored) document.dispatchEvent(new Event("form-restored"))
+      restored = false
       if (form === checked) return
       checked = form
       $("check").click()
@@ -73,6 +75,7 @@
     restore(text) {
       const { values, baseline, said } = JSON.parse(text)
       filled(values, { baseline, said: said ?? undefined })
+      restored = true
     },
     carried: () => carried,
     download(file) {
@@ -93,6 +96,7 @@
   for (const kind of ["input", "change", "click", "keyup", "focusout", "drop"]) {
     document.addEventListener(kind, (event) => event.target.closest?.("#form-column .field") && look(), true)
   }
+  document.addEventListener("place-allowed", () => { checked = null; look(0) })
   const undoButton = () => `<div class="buttons"><button type="button" class="offer-undo">${t("Undo")}</button></div>`
 
   function apply() {

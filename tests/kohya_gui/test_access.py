@@ -63,8 +63,20 @@ def test_the_sentence_names_what_is_allowed_and_what_to_do(rules: Path) -> None:
         allowed("/etc/passwd", write=True)
     assert str(error.value) == (
         f"/etc/passwd lies outside the folders that the app may write to ({rules}/mine); choose a place in them, "
-        "or start the app with --allow and the folder."
+        "or start the app with --allow /etc."
     )
+    assert error.value.opens == ""
+
+
+def test_where_only_this_machine_gets_in_a_folder_can_be_allowed_at_once(rules: Path) -> None:
+    access.use(Rules((rules / "mine",), (), can_grow=True).without(rules / "mine" / "closed"))
+    (found,) = access.problems(load.parameters().values(), {"output_dir": f"{rules}/other/new/er"})
+    assert isinstance(found, access.Outside) and found.opens == f"{rules}/other"
+    assert f"or allow {rules}/other (on the Settings page, or with --allow {rules}/other" in found.message
+    (shut,) = access.problems(load.parameters().values(), {"train_data_dir": f"{rules}/mine/closed"})
+    assert isinstance(shut, access.Outside) and shut.opens == ""
+    (disk,) = access.problems(load.parameters().values(), {"train_data_dir": "/no/such/place"})
+    assert isinstance(disk, access.Outside) and disk.opens == ""
 
 
 def test_where_others_can_come_in_only_what_the_app_makes_is_open(tmp_path: Path) -> None:
