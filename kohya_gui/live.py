@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import httpx
 import orjson
@@ -16,12 +16,15 @@ from fastapi.responses import FileResponse, Response
 from sd_scripts.errors import UserError
 
 from . import runs_routes
+from .runs import trained
 from .runs.machine import Machine
 from .runs.store import PICTURES, NoSuchRun, RunStore
 from .runs.supervisor import Supervisor
 from .tensorboard import PREFIX, TensorBoard
 
 LISTED_RUNS = 50
+SHOWN_FILES = 12
+SHUT = -2
 HOP_HEADERS = {"connection", "content-length", "content-encoding", "transfer-encoding", "keep-alive"}
 
 
@@ -34,10 +37,12 @@ class Answer(Response):
 
 @dataclass(frozen=True)
 class Known:
-    """What a browser has already: curve points of a generation, samples, bytes of log. It gets only what is new."""
+    """What a browser has already: curve points of a generation, validation losses, samples, bytes of log. It gets only
+    what is new, and nothing of a log that is SHUT."""
 
     generation: int = -1
     points: int = 0
+    validation: int = -1
     samples: int = -1
     log: int = -1
 
@@ -62,12 +67,16 @@ def changes(store: RunStore, run_id: str, known: Known) -> dict[str, Any]:
     """The run's description, with its curve, samples and log where they changed."""
     answer = store.describe(run_id)
     reader = store.reader(run_id)
-    answer["curve"] = reader.curve.since(known.generation, known.points)
+    answer["curve"] = reader.curve_since(known.generation, known.points)
+    answer["files"] = trained.newest(reader.saved, SHOWN_FILES)
     if len(reader.samples) != known.samples:
         answer["samples"] = [reader.samples[place] for place in sorted(reader.samples)]
-    text, size = store.log(run_id)
-    if size != known.log:
-        answer["log"] = {"text": text, "size": size}
+    if len(reader.validation) != known.validation:
+        answer["validations"] = list(reader.validation.items())
+    if known.log != SHUT:
+        text, size = store.log(run_id)
+        if size != known.log:
+            answer["log"] = {"text": text, "size": size}
     return answer
 
 
@@ -79,6 +88,8 @@ def _told(action: Callable[[], Any]) -> Answer:
         return Answer({"error": str(error)}, 404)
     except UserError as error:
         return Answer({"error": str(error)}, 409)
+    except OSError as error:  # a full disk, most often
+        return Answer({"error": f"{error.filename or 'The disk'}: {error.strerror or error}."}, 507)
 
 
 def router(store: RunStore, supervisor: Supervisor, board: TensorBoard) -> APIRouter:
@@ -98,8 +109,7 @@ def _reading(routes: APIRouter, store: RunStore, supervisor: Supervisor, board: 
         return Answer({"runs": store.overview(LISTED_RUNS), "tensorboard": board.running})
 
     @routes.get("/runs/{run_id}/state")
-    def state(run_id: str, generation: int = -1, points: int = 0, samples: int = -1, log: int = -1) -> Answer:
-        known = Known(generation, points, samples, log)
+    def state(run_id: str, known: Annotated[Known, Depends()]) -> Answer:
         return _told(lambda: {**changes(store, run_id, known), **supervisor.words(run_id), "machine": machine.load()})
 
     @routes.get("/runs/{run_id}/samples/{file}")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Depends, Query
-from fastapi.responses import Response
+from fastapi.responses import FileResponse, Response
 
-from .runs import queue, removal
+from sd_scripts.errors import UserError
+
+from .runs import queue, trained
 from .runs.compare import compare
 from .runs.listing import Listing
 from .runs.supervisor import Supervisor
@@ -36,6 +39,16 @@ class Desk:
 
         return self.told(act)
 
+    def file(self, find: Callable[[], Path], name: str) -> Response:
+        """To be kept by the browser under that name."""
+        try:
+            path = find()
+        except UserError as error:
+            return Response(str(error), 404, media_type="text/plain")
+        if not path.is_file():
+            return Response(f"There is no {path.name}.", 404, media_type="text/plain")
+        return FileResponse(path, filename=name, headers={"Cache-Control": "no-store"})
+
 
 def add(routes: APIRouter, supervisor: Supervisor, told: Told, meant: Callable[..., None]) -> None:
     """Puts the routes among those of the live view. `meant` refuses what another site's page sends."""
@@ -55,8 +68,16 @@ def _reading(routes: APIRouter, desk: Desk) -> None:
         return desk.told(lambda: compare(desk.supervisor.store, run))
 
     @routes.get("/runs/{run_id}/files")
-    def files(run_id: str) -> Response:
-        return desk.told(lambda: removal.what_goes(desk.supervisor.store, run_id))
+    def goes(run_id: str) -> Response:
+        return desk.told(lambda: trained.what_goes(desk.supervisor.store, run_id))
+
+    @routes.get("/runs/{run_id}/trained/{name}")
+    def take(run_id: str, name: str) -> Response:
+        return desk.file(lambda: trained.file(desk.supervisor.store, run_id, name), name)
+
+    @routes.get("/runs/{run_id}/console.log")
+    def log(run_id: str) -> Response:
+        return desk.file(lambda: desk.supervisor.store.folder(run_id).console, f"{run_id}.log")
 
 
 def _acting(routes: APIRouter, desk: Desk, meant: Callable[..., None]) -> None:
@@ -86,7 +107,7 @@ def _acting(routes: APIRouter, desk: Desk, meant: Callable[..., None]) -> None:
 
     @routes.post("/runs/{run_id}/delete", dependencies=[Depends(meant)])
     def delete(run_id: str, files: bool = False) -> Response:
-        return desk.done(lambda: removal.delete(supervisor.store, run_id, with_files=files))
+        return desk.done(lambda: trained.delete(supervisor.store, run_id, with_files=files))
 
 
 def _noting(routes: APIRouter, desk: Desk, meant: Callable[..., None]) -> None:

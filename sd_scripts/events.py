@@ -9,11 +9,13 @@ control/change             JSON: what shall be different from the next step on (
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +24,9 @@ from .errors import UserError
 Request = Literal["stop", "stop_now", "save", "sample"]
 CHANGE = "change"
 HEARTBEAT_SECONDS = 2.0
+MOST_WAITING_BYTES = 1 << 20
+MANY = ("step", "progress")
+"""Kinds of events of which some may be lost while the disk is full."""
 
 
 class BadOutputFolder(UserError):
@@ -100,12 +105,8 @@ class RunFolder:
             file.unlink(missing_ok=True)
 
     def alive(self) -> dict[str, Any] | None:
-        """pid, time and step of the newest heartbeat; None where there is none yet."""
-        try:
-            beat: dict[str, Any] = json.loads(self.heartbeat.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return None
-        return beat
+        """pid, boot, time and step of the newest heartbeat; None where there is none yet."""
+        return _object(self.heartbeat) or None
 
     def read(self, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
         """Events from a byte offset on, and the offset to go on from. Half-written and foreign lines are passed
@@ -140,26 +141,28 @@ def _objects(data: bytes) -> Iterator[dict[str, Any]]:
 
 
 class Events:
-    """Writes what happens. Without a folder (processes other than the first) it writes nothing."""
+    """Writes what happens. Without a folder (processes other than the first) it writes nothing.
+
+    A full disk does not end a training that may still be saved: what has no room waits for some.
+    """
 
     def __init__(self, run: RunFolder | None) -> None:
         self._lock = threading.Lock()
+        self._waiting = b""
         self._file = None if run is None else run.events.open("ab", buffering=0)
-        if run is not None and self._file and self._ends_torn(run.events):
-            self._file.write(b"\n")
-
-    @staticmethod
-    def _ends_torn(events: Path) -> bool:
-        """A killed run may have left half a line, which would swallow the next event."""
-        data = events.read_bytes()
-        return bool(data) and not data.endswith(b"\n")
+        if run is not None and self._file and _ends_torn(run.events):
+            self._waiting = b"\n"
 
     def write(self, kind: str, **fields: Any) -> None:
         if self._file is None:
             return
         line = json.dumps({"time": round(time.time(), 3), "kind": kind, **fields}, ensure_ascii=False, default=str)
         with self._lock:
-            self._file.write(line.encode() + b"\n")
+            if len(self._waiting) < MOST_WAITING_BYTES or kind not in MANY:
+                self._waiting += line.encode() + b"\n"
+            with contextlib.suppress(OSError):
+                while self._waiting:
+                    self._waiting = self._waiting[self._file.write(self._waiting) :]
 
     def state(self, state: str, message: str = "") -> None:
         self.write("state", state=state, message=message)
@@ -170,11 +173,35 @@ class Events:
             self._file = None
 
 
+def _ends_torn(events: Path) -> bool:
+    """A killed run may have left half a line, which would swallow the next event."""
+    with events.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - 1))
+        return file.read() not in (b"", b"\n")
+
+
 def write_whole(file: Path, text: str) -> None:
-    """Readers see the old text or the new one, never half of it."""
-    new = file.with_name(f"{file.name}.{os.getpid()}.new")
-    new.write_text(text, encoding="utf-8")
-    os.replace(new, file)
+    """Readers see the old text or the new one, never half of it, even after a power loss."""
+    new = file.with_name(f"{file.name}.{os.getpid()}-{threading.get_ident()}.new")
+    try:
+        with new.open("w", encoding="utf-8") as opened:
+            opened.write(text)
+            opened.flush()
+            os.fsync(opened.fileno())
+        os.replace(new, file)
+    except OSError:
+        new.unlink(missing_ok=True)
+        raise
+
+
+@cache
+def boot_id() -> str:
+    """Another one after each start of the machine; empty where the system does not tell."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
 
 
 class Heartbeat:
@@ -195,11 +222,8 @@ class Heartbeat:
 
     def _beat(self) -> None:
         while True:
-            try:
-                write_whole(
-                    self._run.heartbeat, json.dumps({"pid": os.getpid(), "time": time.time(), "step": self._step()})
-                )
-            except OSError:
-                pass  # a full disk must not end a run that may still be saved
+            beat = {"pid": os.getpid(), "boot": boot_id(), "time": time.time(), "step": self._step()}
+            with contextlib.suppress(OSError):  # a full disk must not end a run that may still be saved
+                write_whole(self._run.heartbeat, json.dumps(beat))
             if self._over.wait(HEARTBEAT_SECONDS):
                 return

@@ -1,14 +1,17 @@
 """The run folder: written by the engine, read by the app, each whole."""
 
+import errno
 import json
+import os
 import threading
 import time
 from contextlib import closing
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
-from sd_scripts.events import BadOutputFolder, Events, Heartbeat, RunFolder, make_folder
+from sd_scripts.events import BadOutputFolder, Events, Heartbeat, RunFolder, boot_id, make_folder, write_whole
 
 
 @pytest.fixture
@@ -51,6 +54,48 @@ def test_events_of_many_threads_stay_whole_lines(run: RunFolder) -> None:
     assert len(run.read()[0]) == 400
 
 
+class FullDisk:
+    """A file that takes `room` bytes."""
+
+    def __init__(self, file: BinaryIO, room: int) -> None:
+        self.file, self.room = file, room
+
+    def write(self, data: bytes) -> int:
+        if not self.room:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        taken = data[: self.room]
+        self.room -= len(taken)
+        return self.file.write(taken)
+
+    def close(self) -> None:
+        self.file.close()
+
+
+def test_a_full_disk_ends_nothing_and_loses_nothing(run: RunFolder) -> None:
+    events = Events(run)
+    events.close()
+    disk = events._file = FullDisk(run.events.open("ab", buffering=0), room=100)  # type: ignore[assignment]
+    for step in range(5):
+        events.write("step", step=step)
+    assert len(run.read()[0]) < 5
+    disk.room = 10_000
+    events.state("done")
+    events.close()
+    assert [event.get("step", event["kind"]) for event in run.read()[0]] == [0, 1, 2, 3, 4, "state"]
+
+
+def test_a_text_that_has_no_room_leaves_the_old_one(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    write_whole(run.command, "old")
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_whole(run.command, "new")
+    assert run.command.read_text() == "old"
+    assert [file.name for file in run.path.iterdir() if file.is_file()] == ["command.txt"]
+
+
 def test_a_request_is_taken_once(run: RunFolder) -> None:
     assert not run.take("stop")
     run.request("stop")
@@ -64,7 +109,11 @@ def test_the_heartbeat_tells_who_lives_and_where(run: RunFolder) -> None:
         deadline = time.monotonic() + 5
         while run.alive() is None and time.monotonic() < deadline:
             time.sleep(0.01)
-    assert run.alive()["step"] == 7 and json.loads(run.heartbeat.read_text())["pid"]
+    beat = json.loads(run.heartbeat.read_text())
+    assert (beat["step"], beat["pid"], beat["boot"]) == (7, os.getpid(), boot_id())
+    for broken in ("", "[1]", '{"pid": 1'):
+        run.heartbeat.write_text(broken)
+        assert run.alive() is None
 
 
 def test_an_output_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:

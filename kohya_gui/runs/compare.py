@@ -11,6 +11,7 @@ from sd_scripts.errors import UserError
 from .store import RunStore
 
 MOST_RUNS = 8
+SHOWN = ("id", "name", "created", "state", "step", "total", "loss", "elapsed")
 OWN = ("run_dir", "output_name", "resume")
 """Settings in which runs always differ and that say nothing."""
 
@@ -27,10 +28,11 @@ def compare(store: RunStore, ids: Sequence[str]) -> dict[str, Any]:
     runs = [store.describe(run_id) for run_id in ids]
     return {
         "runs": [
-            {key: run[key] for key in ("id", "name", "state", "step", "total", "loss", "elapsed")} for run in runs
+            {key: run[key] for key in ("id", "name", "created", "state", "step", "total", "loss", "elapsed")}
+            for run in runs
         ],
         "settings": differing([store.settings(run_id) for run_id in ids]),
-        "curves": [store.reader(run_id).curve.since(-1, 0) for run_id in ids],
+        "curves": [store.reader(run_id).curve_since(-1, 0) for run_id in ids],
         "samples": [list(store.reader(run_id).samples.values()) for run_id in ids],
     }
 

@@ -93,19 +93,22 @@ class Engines:
 
     def stop_now(self, run_id: str) -> threading.Thread:
         """Ask to stop without saving; the process is ended where it does not listen. Raises NotRunning."""
-        process = self.living(run_id)
+        self.living(run_id)
         self.store.folder(run_id).request("stop_now")
+        process = self.store.process(run_id)[0]
         thread = threading.Thread(target=self._insist, args=(process,), name=f"stopping {run_id}", daemon=True)
         thread.start()
         return thread
 
-    def living(self, run_id: str) -> Process:
-        process = self.store.process(run_id)[0]
-        if process is None:
+    def living(self, run_id: str) -> None:
+        """Raises NotRunning where it does not."""
+        if not self.store.goes_on(run_id):
             raise NotRunning(f"{run_id} is not running any more.")
-        return process
 
-    def _insist(self, process: Process) -> None:
+    def _insist(self, process: Process | None) -> None:
+        """An engine on another machine can only be asked."""
+        if process is None:
+            return
         for seconds, at_once in zip(self.patience, (False, True), strict=True):
             deadline = time.monotonic() + seconds
             while process.alive() and time.monotonic() < deadline:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from sd_scripts.events import write_whole
 
@@ -53,6 +53,8 @@ KINDS: dict[str, tuple[type, ...]] = {
 def from_json(found: Mapping[str, Any]) -> Entry:
     """What can't be read as it should be keeps its default, so that no damaged file hides a run."""
     kept: dict[str, Any] = {key: value for key, value in found.items() if isinstance(value, KINDS.get(key, ()))}
+    if kept.get("status") not in get_args(Status):
+        kept.pop("status", None)
     lists: dict[str, Any] = {key: tuple(map(str, value)) for key, value in kept.items() if isinstance(value, list)}
     return Entry(**{**kept, **lists})
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +25,8 @@ TABLE = """CREATE TABLE IF NOT EXISTS runs (
     id TEXT PRIMARY KEY, written INTEGER NOT NULL, entry TEXT NOT NULL, status TEXT NOT NULL, place REAL NOT NULL,
     size INTEGER NOT NULL DEFAULT -1, summary TEXT NOT NULL DEFAULT '{}')"""
 LOCK_SECONDS = 15.0
+IN_MEMORY_SECONDS = 30.0
+UNWRITABLE = ("full", "readonly", "unable to open", "disk I/O")
 Answer = TypeVar("Answer")
 
 
@@ -43,6 +47,7 @@ class Index:
         self.root = root
         self._lock = threading.RLock()
         self._database: sqlite3.Connection | None = None
+        self._until = math.inf  # monotonic seconds, from which on the file is tried again
 
     def close(self) -> None:
         with self._lock:
@@ -133,36 +138,54 @@ class Index:
         database.executemany("DELETE FROM runs WHERE id = ?", [(run_id,) for run_id in gone])
 
     def _do(self, work: Callable[[sqlite3.Connection], Answer]) -> Answer:
-        """A database that turns out to be damaged is thrown away and the work done with a new one."""
+        """A database that turns out to be damaged is thrown away and the work done with a new one; where it can't be
+        written for a while, with one in memory."""
         with self._lock:
             try:
                 return work(self._open())
             except sqlite3.OperationalError as error:
                 if "locked" in str(error):
                     raise
+                if any(reason in str(error) for reason in UNWRITABLE):
+                    return work(self._open_in_memory())
             except (sqlite3.DatabaseError, ValueError):
                 pass
             self._throw_away()
             return work(self._open())
 
     def _open(self) -> sqlite3.Connection:
+        if self._database is not None and time.monotonic() > self._until:
+            self._drop()
         if self._database is None:
             self.root.mkdir(parents=True, exist_ok=True)
-            self._database = sqlite3.connect(
-                self.root / FILE, timeout=LOCK_SECONDS, isolation_level=None, check_same_thread=False
-            )
-            self._database.execute("PRAGMA journal_mode=WAL")
-            self._database.execute("PRAGMA synchronous=NORMAL")
-            self._database.execute(TABLE)
+            self._database = _opened(self.root / FILE)
+            self._until = math.inf
         return self._database
 
-    def _throw_away(self) -> None:
+    def _open_in_memory(self) -> sqlite3.Connection:
+        self._drop()
+        self._database = _opened(":memory:")
+        self._until = time.monotonic() + IN_MEMORY_SECONDS
+        return self._database
+
+    def _drop(self) -> None:
         with contextlib.suppress(sqlite3.Error):
             self.close()
         self._database = None
+
+    def _throw_away(self) -> None:
+        self._drop()
         for name in (FILE, f"{FILE}-wal", f"{FILE}-shm"):
             with contextlib.suppress(OSError):
                 (self.root / name).unlink()
+
+
+def _opened(file: Path | str) -> sqlite3.Connection:
+    database = sqlite3.connect(file, timeout=LOCK_SECONDS, isolation_level=None, check_same_thread=False)
+    database.execute("PRAGMA journal_mode=WAL")
+    database.execute("PRAGMA synchronous=NORMAL")
+    database.execute(TABLE)
+    return database
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import threading
 import time
@@ -9,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .index import Row
+from .store import NoSuchRun
 from .supervisor import Supervisor
 
 FRESH_SECONDS = 0.7
@@ -49,19 +51,24 @@ class Listing:
         rows = self.supervisor.store.rows()
         waiting = {run_id: place for place, run_id in enumerate(self.supervisor.waiting(rows), 1)}
         for run_id, row in rows.items():
-            if self._is_settled(run_id, row):
-                continue
-            line = self.supervisor.store.line(run_id, row)
-            if run_id in waiting:
-                line |= {"place": waiting[run_id], "held": self.supervisor.held(run_id, row.entry)}
-                line |= {"secrets": row.entry.secrets} if line["held"] else {}
-            if run_id not in self._lines or self._lines[run_id][1] != line:
-                self._serial += 1
-                self._lines[run_id] = self._serial, line
-        if list(rows) != self._order[1]:
+            with contextlib.suppress(NoSuchRun):  # deleted a moment ago
+                self._renew_line(run_id, row, waiting.get(run_id))
+        order = [run_id for run_id in rows if run_id in self._lines]
+        if order != self._order[1]:
             self._serial += 1
-            self._order = self._serial, list(rows)
-            self._lines = {run_id: self._lines[run_id] for run_id in rows}
+            self._order = self._serial, order
+            self._lines = {run_id: self._lines[run_id] for run_id in order}
+
+    def _renew_line(self, run_id: str, row: Row, place: int | None) -> None:
+        if self._is_settled(run_id, row):
+            return
+        line = self.supervisor.store.line(run_id, row)
+        if place is not None:
+            line |= {"place": place, "held": self.supervisor.held(run_id, row.entry)}
+            line |= {"secrets": row.entry.secrets} if line["held"] else {}
+        if run_id not in self._lines or self._lines[run_id][1] != line:
+            self._serial += 1
+            self._lines[run_id] = self._serial, line
 
     def _is_settled(self, run_id: str, row: Row) -> bool:
         """Whether it is over, and its line made since: most of many runs are."""

@@ -2,51 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections import deque
 from collections.abc import Callable, Mapping
+from math import isfinite
 from typing import Any
 
 from sd_scripts.changes import Changes
 from sd_scripts.events import RunFolder
 
 from .curve import Curve
+from .pace import PAUSES, Breaks, Pace, breaks
 
 FINAL = ("done", "stopped", "failed")
-PAUSES = ("sampling", "saving")
-RATE_SECONDS = 60.0
-RATE_EVENTS = 400
 Event = Mapping[str, Any]
-
-
-class Pace:
-    """Steps a second of late, without the time that samples and saving took."""
-
-    def __init__(self) -> None:
-        self._marks: deque[tuple[float, int]] = deque(maxlen=RATE_EVENTS)
-        self._paused = 0.0
-        self._pause_began: float | None = None
-
-    def restart(self) -> None:
-        self.__init__()  # type: ignore[misc]
-
-    def state(self, state: str, time: float) -> None:
-        if self._pause_began is not None:
-            self._paused += max(0.0, time - self._pause_began)
-        self._pause_began = time if state in PAUSES else None
-
-    def step(self, step: int, time: float) -> None:
-        now = time - self._paused
-        self._marks.append((now, step))
-        while len(self._marks) > 2 and now - self._marks[0][0] > RATE_SECONDS:
-            self._marks.popleft()
-
-    @property
-    def per_second(self) -> float | None:
-        if len(self._marks) < 2:
-            return None
-        (began, first), (ended, last) = self._marks[0], self._marks[-1]
-        return (last - first) / (ended - began) if ended > began and last > first else None
 
 
 class RunReader:
@@ -58,7 +27,7 @@ class RunReader:
         self._known: dict[str, Callable[[Event], None]] = {
             "state": self._on_state, "start": self._on_start, "plan": self._on_plan, "progress": self._on_progress,
             "step": self._on_step, "sample": self._on_sample, "saved": self._on_saved, "notice": self._on_notice,
-            "failed": self._on_failed, "changed": self._on_changed,
+            "failed": self._on_failed, "changed": self._on_changed, "validation": self._on_validation,
         }  # fmt: skip
         self._forget()
 
@@ -71,8 +40,11 @@ class RunReader:
         self.last: float | None = None
         self.attempt = 0
         self.plan: dict[str, Any] = {}
+        self._breaks: Breaks | None = None
         self.progress: dict[str, Any] | None = None
+        self._work_began = 0.0, 0  # when the work that `progress` tells of began, and how much was done already
         self.step, self.epoch, self.loss = 0, 0, None
+        self.validation: dict[int, float] = {}
         self.samples: dict[tuple[int, int], dict[str, Any]] = {}
         self.saved: list[dict[str, Any]] = []
         self.notices: list[dict[str, str]] = []
@@ -91,7 +63,13 @@ class RunReader:
                 self._forget()
             events, self._offset = self.folder.read(self._offset)
             for event in events:
-                self._take(event)
+                with contextlib.suppress(ValueError, TypeError, KeyError):  # a damaged event hides no others
+                    self._take(event)
+
+    def curve_since(self, generation: int, known: int) -> dict[str, object]:
+        """What a browser that knows so many points of that generation does not know yet."""
+        with self._lock:
+            return self.curve.since(generation, known)
 
     def _shrunk(self) -> bool:
         try:
@@ -128,15 +106,22 @@ class RunReader:
         self.step = step
         self.curve.rewind(step)
         self.samples = {place: sample for place, sample in self.samples.items() if place[0] <= step}
+        self.validation = {at: loss for at, loss in self.validation.items() if at <= step}
         if not step:
             self.changes = Changes()
         self.history = [change for change in self.history if change["step"] <= step]
 
     def _on_plan(self, event: Event) -> None:
         self.plan = {key: event.get(key) for key in ("total_steps", "epochs", "batches_per_epoch", "sum")}
+        self._breaks = None
 
     def _on_progress(self, event: Event) -> None:
-        self.progress = {key: event.get(key) for key in ("what", "done", "total")}
+        what, done, total, now = event.get("what"), int(event["done"]), int(event["total"]), self.last or 0
+        if self.progress is None or self.progress["what"] != what:
+            self._work_began = now, done
+        began, before = self._work_began
+        left = (total - done) * (now - began) / (done - before) if done > before else None
+        self.progress = {"what": what, "done": done, "total": total, "left": left}
 
     def _on_step(self, event: Event) -> None:
         if self.state in PAUSES:  # a step says that the pause is over, whether or not that was said
@@ -147,6 +132,10 @@ class RunReader:
         self.pace.step(self.step, self.last or 0)
         if isinstance(loss, int | float):
             self.curve.add(self.step, float(loss), event.get("lr") or {})
+
+    def _on_validation(self, event: Event) -> None:
+        if isfinite(loss := float(event["loss"])):
+            self.validation[int(event["step"])] = loss
 
     def _on_sample(self, event: Event) -> None:
         keys = ("step", "epoch", "index", "prompt", "seed", "file")
@@ -184,7 +173,12 @@ class RunReader:
         keys = ("state", "message", "step", "total", "epoch", "loss", "began", "last", "attempt")
         return {key: getattr(self, key) for key in keys} | {"states": any(s["what"] == "state" for s in self.saved)}
 
-    @property
-    def seconds_left(self) -> float | None:
+    def seconds_left(self, now: float) -> float | None:
+        """With the samples and files that are still to come. now: unix seconds."""
         total, pace = self.total, self.pace.per_second
-        return max(0, total - self.step) / pace if total and pace and not self.over else None
+        if not total or not pace or self.over:
+            return None
+        if self._breaks is None:
+            self._breaks = breaks(self.folder.config, self.plan)
+        pauses = self._breaks.seconds(self.pace.took, self.step, total) + self.pace.rest_of_pause(now)
+        return max(0, total - self.step) / pace + pauses

@@ -16,12 +16,12 @@ from typing import Any
 
 from sd_scripts.config import toml
 from sd_scripts.errors import UserError
-from sd_scripts.events import RunFolder, write_whole
+from sd_scripts.events import BadOutputFolder, RunFolder, write_whole
 
-from . import console, states
+from . import console, last_words, states
 from .entry import Entry
 from .index import Index, Row
-from .process import Process, beating
+from .process import Process, beating, beats_elsewhere, noted
 from .reading import FINAL, RunReader
 
 ID = re.compile(r"[^/\\\x00-\x1f]{1,200}")
@@ -86,13 +86,19 @@ class RunStore:
         return RunFolder(path)
 
     def create(self, name: str, settings: Mapping[str, object], **entry: Any) -> str:
-        """A new run folder that holds its settings, among which must be no secrets, and its entry."""
+        """A new run folder that holds its settings, among which must be no secrets, and its entry. Raises
+        BadOutputFolder."""
         with self._lock:
             run_id = self._free_name(name)
             folder = RunFolder(self.root / run_id).create()
         written = {key: "" if value is None else value for key, value in settings.items()}  # TOML has no "not set"
-        write_whole(folder.config, toml.write_flat({**written, "run_dir": str(folder.path)}))
-        self.index.put(run_id, Entry(name=name, created=time.time(), **entry))
+        try:
+            write_whole(folder.config, toml.write_flat({**written, "run_dir": str(folder.path)}))
+            self.index.put(run_id, Entry(name=name, created=time.time(), **entry))
+        except OSError as error:
+            shutil.rmtree(folder.path, ignore_errors=True)
+            reason = error.strerror or error
+            raise BadOutputFolder(f"The run can't be written to {self.root} ({reason}); make room there.") from error
         return run_id
 
     def _free_name(self, name: str) -> str:
@@ -160,10 +166,14 @@ class RunStore:
         """The engine's process where it lives, and the return code where the app saw it end."""
         folder = self.folder(run_id)
         note = _read_json(folder.path / "process.json")
-        noted = Process(int(note["pid"]), float(note["began"])) if note.get("began") else None
-        if noted and noted.alive():
-            return noted, None
-        return beating(folder.alive()), note.get("returncode")
+        known, code = noted(note), note.get("returncode")
+        if known and known.alive():
+            return known, None
+        return beating(folder.alive()), code if isinstance(code, int) else None
+
+    def goes_on(self, run_id: str) -> bool:
+        """Whether its engine lives, here or on another machine that has the same folder."""
+        return self.process(run_id)[0] is not None or beats_elsewhere(self.folder(run_id).alive())
 
     def state(self, run_id: str) -> str:
         """As the entry says of a run that waits, else as its events say; `lost` where they say it goes on and no
@@ -178,10 +188,17 @@ class RunStore:
         if row.entry.status:
             return row.entry.status
         state = str(self._summary(run_id, row)["state"])
-        if state not in FINAL and not self.process(run_id)[0]:
-            reader = self.reader(run_id)  # the last words may have come between the two looks
-            state = reader.state if reader.over else "lost"
+        if state not in FINAL and not self.goes_on(run_id):
+            state = self._state_of_the_dead(run_id, row)
         return "paused" if state == "stopped" and row.entry.paused else state
+
+    def _state_of_the_dead(self, run_id: str, row: Row) -> str:
+        """Of a run without an engine. Its last words may have come since its events were read."""
+        if self.summarised(run_id, row):
+            return "lost"
+        reader = self.reader(run_id)
+        self.index.keep_summary(run_id, reader.size, reader.summary())
+        return reader.state if reader.over else "lost"
 
     def _summary(self, run_id: str, row: Row) -> dict[str, Any]:
         """Of a run that is over from the index, so that its events need not be read again."""
@@ -194,8 +211,12 @@ class RunStore:
         return summary
 
     def summarised(self, run_id: str, row: Row) -> bool:
-        """Whether the index holds all that there is to say, which it only does of a run that is over."""
+        """Whether the index holds all that there is to say, which it only does of a run that is over or broke off."""
         return bool(row.summary) and row.size == _size(self.root / run_id / "events.jsonl")
+
+    def has_ended(self, run_id: str, row: Row) -> bool:
+        """Whether it is known to have said its last words."""
+        return self.summarised(run_id, row) and row.summary["state"] in FINAL
 
     def living(self) -> list[str]:
         """Runs whose engine lives, also where it has said its last words."""
@@ -224,13 +245,17 @@ class RunStore:
 
     def overview(self, most: int) -> list[dict[str, Any]]:
         """One line for each of the newest runs."""
-        return [self.line(run_id, row) for run_id, row in list(self.rows().items())[:most]]
+        found = []
+        for run_id, row in list(self.rows().items())[:most]:
+            with contextlib.suppress(NoSuchRun):  # deleted a moment ago
+                found.append(self.line(run_id, row))
+        return found
 
     def describe(self, run_id: str) -> dict[str, Any]:
         """All about a run but its curve, samples and log."""
         reader, row = self.reader(run_id), self._row(run_id)
         line, entry = self.line(run_id, row), row.entry
-        alive = self.process(run_id)[0] is not None
+        alive = self.goes_on(run_id)
         ended = reader.over or line["state"] in ("lost", "queued", "cancelled")
         return {
             **line,
@@ -240,9 +265,10 @@ class RunStore:
             "progress": None if ended else reader.progress,
             "plan": reader.plan,
             "epoch": reader.epoch,
+            "validation": next(reversed(reader.validation.values()), None),
             "attempt": reader.attempt,
             "rate": None if ended else reader.pace.per_second,
-            "left": None if ended else reader.seconds_left,
+            "left": None if ended else reader.seconds_left(time.time()),
             "elapsed": _elapsed(reader, ended),
             "notices": reader.notices,
             "saved": reader.saved[-20:],
@@ -259,19 +285,14 @@ class RunStore:
         return state.step if state else None
 
     def _failure(self, run_id: str, state: str) -> dict[str, Any] | None:
-        if state == "lost":
-            return self.reader(run_id).failure or self._last_words(run_id)
-        return self.reader(run_id).failure if state == "failed" else None
-
-    def _last_words(self, run_id: str) -> dict[str, Any]:
-        code = self.process(run_id)[1]
-        if code is None:
-            why = "The engine ended without saying why; the machine or the process may have been switched off."
-        elif code == -9:
-            why = "The engine was killed, most often because memory ran out; try a smaller batch or resolution."
+        reader = self.reader(run_id)
+        if state != "lost":
+            return reader.failure if state == "failed" else None
+        if reader.began is None:
+            why = "Its engine has never begun, or its events were deleted; duplicate it to start it anew."
         else:
-            why = f"The engine ended on its own with code {code}; the end of its log says more."
-        return {"sentence": why, "problems": []}
+            why = last_words.why(self.process(run_id)[1], self.log(run_id)[0])
+        return reader.failure or {"sentence": why, "problems": []}
 
     def log(self, run_id: str) -> tuple[str, int]:
         return console.tail(self.folder(run_id).console)

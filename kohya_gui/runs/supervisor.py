@@ -244,7 +244,7 @@ class Supervisor:
     def reconcile(self) -> None:
         """Notice which runs have broken off, and bring those back that came further than at their last attempt."""
         for run_id, row in self.store.rows().items():
-            if row.entry.noticed or row.entry.ended or row.entry.status or self.store.summarised(run_id, row):
+            if row.entry.noticed or row.entry.ended or row.entry.status or self.store.has_ended(run_id, row):
                 continue
             if self.store.state(run_id) == "lost":
                 self.store.index.change(run_id, noticed=True)

@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from kohya_gui.runs.curve import Curve
 from kohya_gui.runs.process import Process, beating
 from kohya_gui.runs.reading import RunReader
 from kohya_gui.runs.store import NoSuchRun, RunStore
+from sd_scripts.config import toml
 from sd_scripts.events import RunFolder
 
 WriteRun = Callable[..., str]
@@ -113,16 +115,62 @@ def test_events_of_later_versions_are_passed_over(store: RunStore, write_run: Wr
     assert read(store, run).step == 2
 
 
-def test_pace_and_time_left_leave_out_what_samples_took(store: RunStore, write_run: WriteRun) -> None:
-    steps = [{**step(number), "time": 1000 + number / 2} for number in range(1, 21)]
-    pause = [{"kind": "state", "state": "sampling", "time": 1010}, {"kind": "state", "state": "training", "time": 1030}]
-    later = [{**step(number), "time": 1020 + number / 2} for number in range(21, 41)]
+def steps_from(first: int, last: int, time: float) -> list[dict[str, object]]:
+    """Two a second, the one before `first` at `time`."""
+    return [{**step(number), "time": time + (number - first + 1) / 2} for number in range(first, last + 1)]
+
+
+def state_at(time: float, state: str) -> dict[str, object]:
+    return {"kind": "state", "state": state, "time": time}
+
+
+PLAN = {"kind": "plan", "total_steps": 100, "epochs": 5, "batches_per_epoch": 40}
+
+
+@pytest.mark.parametrize(("settings", "left"), [
+    ({}, 30 + 4),
+    ({"sample_every_n_steps": 20, "sample_prompts": "a teapot"}, 30 + 3 * 20 + 4),
+    ({"sample_every_n_steps": 20}, 30 + 4),
+    ({"sample_every_n_epochs": 2, "sample_prompts": "x", "gradient_accumulation_steps": 2}, 30 + 1 * 20 + 4),
+    ({"save_every_n_steps": 25}, 30 + 3 * 4),
+    ({"save_every_n_epochs": 1, "gradient_accumulation_steps": 2}, 30 + 3 * 4),
+    ({"save_n_epoch_ratio": 2}, 30 + 2 * 4),
+    ({"sample_every_n_steps": "much"}, 30 + 4),
+])  # fmt: skip
+def test_time_left_counts_the_samples_and_files_to_come(
+    store: RunStore, write_run: WriteRun, settings: dict[str, Any], left: float
+) -> None:
     run = write_run(
-        {"kind": "plan", "total_steps": 100}, {"kind": "state", "state": "training"}, *steps, *pause, *later
-    )
+        PLAN, state_at(1000, "training"), *steps_from(1, 20, 1000), state_at(1010, "sampling"),
+        state_at(1020, "sampling"), state_at(1030, "training"), *steps_from(21, 30, 1030), state_at(1035, "saving"),
+        state_at(1039, "training"), *steps_from(31, 40, 1039),
+    )  # fmt: skip
+    store.folder(run).config.write_text(toml.write_flat(settings))
     reader = read(store, run)
     assert reader.pace.per_second == pytest.approx(2.0)
-    assert reader.seconds_left == pytest.approx(30.0)
+    assert reader.seconds_left(now=1044) == pytest.approx(left)
+
+
+def test_time_left_runs_down_while_samples_are_drawn(store: RunStore, write_run: WriteRun) -> None:
+    run = write_run(
+        PLAN, state_at(1000, "training"), *steps_from(1, 20, 1000), state_at(1010, "sampling"),
+        state_at(1030, "training"), *steps_from(21, 40, 1030), state_at(1040, "sampling"),
+    )  # fmt: skip
+    reader = read(store, run)
+    assert [reader.seconds_left(now) for now in (1040, 1055, 1090)] == [pytest.approx(30 + n) for n in (20, 5, 0)]
+
+
+def test_pace_is_known_again_when_the_clock_was_set_back(store: RunStore, write_run: WriteRun) -> None:
+    run = write_run(PLAN, *steps_from(1, 10, 90_000), *steps_from(11, 20, 1000))
+    assert read(store, run).pace.per_second == pytest.approx(2.0)
+
+
+def test_long_work_before_the_steps_tells_its_own_end(store: RunStore, write_run: WriteRun) -> None:
+    work = [
+        {"kind": "progress", "what": "caching latents", "done": n, "total": 100, "time": 1000 + n} for n in (10, 30)
+    ]
+    progress = read(store, write_run({"kind": "state", "state": "caching"}, *work)).progress
+    assert progress == {"what": "caching latents", "done": 30, "total": 100, "left": pytest.approx(70.0)}
 
 
 def test_a_step_ends_a_pause_that_nobody_ended(store: RunStore, write_run: WriteRun) -> None:

@@ -169,6 +169,28 @@ def test_files_that_are_not_the_runs_own_are_never_deleted(
     assert elsewhere.exists() and shared.exists() and note.exists()
 
 
+def test_only_what_the_run_has_trained_can_be_taken_away(
+    client: TestClient, store: RunStore, trained: Callable[..., str], tmp_path: Path
+) -> None:
+    out, elsewhere = tmp_path / "out", tmp_path / "elsewhere.safetensors"
+    out.mkdir()
+    file, note = out / "teapot.safetensors", out / "note.txt"
+    for each in (file, elsewhere, note):
+        each.write_bytes(b"weights")
+    run = trained(saved=(file, elsewhere, note), output_dir=str(out))
+    answer = client.get(f"/live/runs/{run}/trained/teapot.safetensors")
+    assert (answer.content, answer.headers["content-disposition"]) == (
+        b"weights", 'attachment; filename="teapot.safetensors"',
+    )  # fmt: skip
+    for name in ("elsewhere.safetensors", "note.txt", "missing.safetensors", "config.toml"):
+        assert client.get(f"/live/runs/{run}/trained/{name}").status_code == 404
+    shown = client.get(f"/live/runs/{run}/state").json()["files"]
+    assert {"file": str(file), "step": 1, "what": "model", "bytes": 7} in shown
+    assert client.get(f"/live/runs/{run}/console.log").status_code == 404
+    store.folder(run).console.write_text("step 1\n")
+    assert client.get(f"/live/runs/{run}/console.log").text == "step 1\n"
+
+
 def test_a_run_that_waits_is_not_deleted(client: TestClient, store: RunStore) -> None:
     run = store.create("x", {}, status="queued")
     answer = client.post(f"/live/runs/{run}/delete", headers=OURS)

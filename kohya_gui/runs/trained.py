@@ -1,0 +1,97 @@
+"""The files that a run has trained: to be taken away, or to be deleted with the run."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from sd_scripts.errors import UserError
+
+from .states import TRAIN_STATE
+from .store import NoSuchRun, RunStore
+
+SUFFIXES = (".safetensors", ".ckpt", ".pt", ".bin")
+
+
+class StillNeeded(UserError):
+    """A run that goes on or waits can't be deleted."""
+
+
+def files(store: RunStore, run_id: str) -> list[Path]:
+    """What the run has saved and still lies in its output folder, in the order in which it was saved.
+
+    A run's events are only a file: what they name elsewhere, or what is no trained file, is none of it.
+    """
+    try:
+        output = Path(str(store.settings(run_id).get("output_dir") or "")).resolve()
+    except UserError:
+        output = store.root
+    places = (output, store.folder(run_id).path)
+    named = dict.fromkeys(Path(str(event["file"])) for event in store.reader(run_id).saved)
+    return [file for file in named if file.resolve().parent in places and _is_trained(file)]
+
+
+def _is_trained(file: Path) -> bool:
+    """A model in one file or a folder of diffusers, or a state."""
+    if file.is_dir():
+        return (file / TRAIN_STATE).is_file() or (file / "model_index.json").is_file()
+    return file.suffix in SUFFIXES and file.is_file()
+
+
+def file(store: RunStore, run_id: str, name: str) -> Path:
+    """To be taken away by a browser. Raises NoSuchRun where the run has left no such file."""
+    for found in reversed(files(store, run_id)):
+        if found.name == name and found.is_file():
+            return found
+    raise NoSuchRun(f"The run {run_id!r} has left no file {name!r}; it may have been deleted or moved.")
+
+
+def newest(saved: Iterable[Mapping[str, Any]], most: int) -> list[dict[str, Any]]:
+    """Of the `saved` events the last ones whose files are still there, with the bytes of those that are one file."""
+    found: dict[str, dict[str, Any]] = {}
+    for event in reversed(list(saved)):
+        file = Path(str(event["file"]))
+        if len(found) < most and str(file) not in found and file.exists():
+            size = file.stat().st_size if file.is_file() else None
+            found[str(file)] = {"file": str(file), "step": event["step"], "what": event["what"], "bytes": size}
+    return list(found.values())
+
+
+def own_files(store: RunStore, run_id: str) -> list[Path]:
+    """What goes with the run: what is trained by it and by no other that goes by the same names."""
+    others = {file for other in store.ids() if other != run_id for file in _files(store, other)}
+    return sorted(set(files(store, run_id)) - others)
+
+
+def _files(store: RunStore, run_id: str) -> list[Path]:
+    with contextlib.suppress(UserError, OSError):
+        return files(store, run_id)
+    return []
+
+
+def what_goes(store: RunStore, run_id: str) -> dict[str, Any]:
+    """For the question before: names and bytes of the saved files."""
+    own = own_files(store, run_id)
+    return {"files": [file.name for file in own], "bytes": sum(map(_bytes, own))}
+
+
+def _bytes(file: Path) -> int:
+    members = [file] if file.is_file() else file.rglob("*")
+    return sum(member.stat().st_size for member in members if member.is_file())
+
+
+def delete(store: RunStore, run_id: str, *, with_files: bool) -> None:
+    """Raises StillNeeded, NoSuchRun."""
+    folder = store.folder(run_id).path
+    if store.entry(run_id).status in ("queued", "starting") or store.goes_on(run_id):
+        raise StillNeeded(f"{run_id} is waiting or going on; cancel or stop it, then delete it.")
+    if not (folder / "config.toml").exists() and not (folder / "events.jsonl").exists():
+        raise NoSuchRun(f"There is no run {run_id!r} in {store.root}; choose one of the list.")
+    for file in own_files(store, run_id) if with_files else []:
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(file) if file.is_dir() else file.unlink()
+    shutil.rmtree(folder)
+    store.forget(run_id)
