@@ -133,9 +133,10 @@
 
   // The curve of one run, as the app gives it: [step, mean, low, high, [rates]].
   class RunChart extends LineChart {
-    constructor(canvas, tip) { super(canvas, tip); this.points = []; this.rates = []; this.mode = "loss"; this.much = 0.5; this.last = 0 }
+    constructor(canvas, tip) { super(canvas, tip); this.points = []; this.rates = []; this.mode = "loss"; this.much = 0.5; this.last = 0; this.validation = [] }
 
-    show(points, rates, total) { this.points = points; this.rates = rates; this.last = total || 0; this.renew() }
+    // validation: [step, loss], where pictures were set apart for it.
+    show(points, rates, total, validation) { this.points = points; this.rates = rates; this.last = total || 0; this.validation = validation; this.renew() }
 
     renew() {
       const steps = this.points.map((p) => p[0])
@@ -146,6 +147,7 @@
       const raw = this.points.map((p) => p[1])
       const lines = [{ name: window.t("loss"), steps, values: raw, colour: this.much ? "--line-faint" : "--line-1", width: 1 }]
       if (this.much) lines.push({ name: window.t("smoothed"), steps, values: smoothed(raw, this.much), colour: "--line-1", width: 2, main: true })
+      lines.push({ name: window.t("validation"), steps: this.validation.map(([step]) => step), values: this.validation.map(([, loss]) => loss), colour: "--line-3", width: 1.8, main: true })
       const joined = this.points.some((p) => p[2] !== p[3])
       const band = joined ? { steps, low: this.points.map((p) => p[2]), high: this.points.map((p) => p[3]) } : null
       this.set({ lines, band, total: this.last })

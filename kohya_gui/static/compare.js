@@ -1,7 +1,7 @@
 // Several runs side by side: what differs in their settings, their curves in one chart, their samples by prompt and step.
 (() => {
   const { make, put, button, number, call } = window.kit
-  const { duration, words, picture, smoothing, smoothed, LineChart } = window.runs
+  const { duration, when, words, stepName, picture, smoothing, smoothed, LineChart } = window.runs
   const t = window.t
   const LINES = 8
   const shown = (value) => value === null || value === undefined || value === "" ? t("not set") : value === true ? t("yes") : value === false ? t("no") : Array.isArray(value) ? value.join(" ") : String(value)
@@ -20,7 +20,7 @@
 
     build({ runs, settings, curves, samples }) {
       const alike = (run) => runs.filter(({ name }) => name === run.name).length > 1
-      this.runs = runs.map((run) => alike(run) ? { ...run, name: run.id } : run)
+      this.runs = runs.map((run) => alike(run) ? { ...run, name: `${run.name} · ${when(run.created)}` } : run)
       put(this.dialog, make("div", { class: "compare-head" }, make("h2", {}, t("Comparison")), this.close()),
         this.curvePart(curves), this.table(settings), this.samplePart(samples))
       this.draw()
@@ -68,10 +68,10 @@
       const words = make("output", {}), body = make("tbody", {})
       const place = () => {
         const step = steps[slider.value]
-        words.textContent = step ? t("step {step}", { step: number(step) }) : t("before")
+        words.textContent = stepName(step)
         put(body, ...prompts.map((prompt) => make("tr", {}, make("th", { scope: "row" }, prompt), ...samples.map((own, i) => {
           const found = own.filter((sample) => (sample.prompt || "") === prompt && sample.step <= step).sort((a, b) => b.step - a.step)[0]
-          return make("td", {}, found ? picture(this.runs[i].id, found) : "")
+          return make("td", {}, found ? picture(this.runs[i].id, found, own) : "")
         }))))
       }
       const slider = make("input", { type: "range", min: 0, max: steps.length - 1, value: steps.length - 1, "aria-label": t("Step"), oninput: place })

@@ -1,14 +1,19 @@
 // The live view of a run: asks the app's plain routes every second or so and shows what the run's folder says.
 (() => {
   const { make, put, button, number, call, post, address, whenThere } = window.kit
-  const { duration, pace, bytes, short, of, kind, words, picture, smoothing } = window.runs
+  const { Samples, duration, when, pace, bytes, short, of, kind, words, copier, smoothing } = window.runs
   const t = window.t
   const QUICK = 1000, SLOW = 4000
+  const SHUT = -2 // instead of the log's size: nobody looks at it
   const ENDED = ["done", "stopped", "failed", "lost", "cancelled", "paused"]
 
   // A sentence with its web addresses as links.
   const linked = (sentence) => sentence.split(/(https?:\/\/[^\s]+[^\s.,;])/).map((part, place) =>
     place % 2 ? make("a", { href: part, target: "_blank", rel: "noopener noreferrer" }, part) : part)
+
+  const ERROR = /^(\d\d:\d\d:\d\d +)?(Error:|Traceback|([\w.]*\.)?\w*(Error|Exception|Interrupt)\b)/, NOTE = /^(\d\d:\d\d:\d\d +)?(Note|Warning):/
+  const lineKind = (line) => ERROR.test(line) ? "bad" : NOTE.test(line) ? "warn" : false
+  const called = (run) => `${run.name} · ${when(run.created)} · ${words(run.state)}`
 
   class Live {
     constructor(place) {
@@ -19,7 +24,19 @@
       this.tick()
     }
 
-    forget() { this.known = { generation: -1, points: 0, samples: -1, log: -1 }; this.points = []; this.shown = {} }
+    forget() {
+      this.known = { generation: -1, points: 0, validation: -1, samples: -1, log: -1 }
+      this.points = []; this.validation = []; this.shown = {}
+      this.samples?.forget()
+    }
+
+    // What stands there already may be under somebody's finger: only what changed is made anew.
+    isNew(part, value) {
+      const now = JSON.stringify(value)
+      if (this.shown[part] === now) return false
+      this.shown[part] = now
+      return true
+    }
 
     build() {
       this.choice = make("select", { id: "live-run", "aria-label": t("Run"), onchange: () => this.show(this.choice.value) })
@@ -32,17 +49,21 @@
       this.said = make("p", { class: "said", role: "status" })
       this.notices = make("ul", { class: "notices" })
       this.history = make("ul", { class: "notices history" })
-      this.samples = make("section", { id: "live-samples", hidden: true })
+      const samples = make("section", { id: "live-samples" })
+      this.samples = new Samples(samples)
       this.saved = make("section", { id: "live-saved", hidden: true })
       this.log = make("pre", { id: "live-log", tabindex: "0" })
-      this.logPart = make("details", { class: "log" }, make("summary", {}, t("Log")), this.log)
+      this.whole = make("a", { class: "keep", download: "" }, t("Download"))
+      const tools = make("div", { class: "log-tools" }, copier(t("Copy"), () => this.log.textContent, { id: "live-copy-log" }), this.whole)
+      this.logPart = make("details", { class: "log", ontoggle: () => this.logPart.open && this.tick() }, make("summary", {}, t("Log")), tools, this.log)
+      this.folder = make("p", { class: "folder" })
       this.board = make("div", { class: "board" })
       this.buildButtons()
       this.buildChange()
       this.buildCurve()
       this.body = make("div", { hidden: true },
         make("div", { class: "state-line" }, this.badge, this.detail), this.bar, this.facts, this.machine, this.buttons, this.changing, this.said, this.failure,
-        this.notices, this.history, this.curvePart, this.samples, this.saved, this.logPart)
+        this.notices, this.history, this.curvePart, samples, this.saved, this.logPart, this.folder)
       this.nothing = make("p", { class: "nothing" }, t("No run yet. Press Start, and it is shown here: progress, loss, samples and log."))
       this.title = make("h2", {}, t("Run"))
       this.head = make("div", { class: "run-head" }, this.title, this.choice)
@@ -88,7 +109,7 @@
       let wait = SLOW
       try {
         if (!this.listed || Date.now() - this.listed > SLOW || !this.run) await this.list()
-        if (this.run) wait = await this.refresh() ? QUICK : SLOW
+        if (this.run) wait = await this.refresh(turn) ? QUICK : SLOW
         this.place.classList.remove("cut-off")
       } catch (error) {
         this.place.classList.add("cut-off")
@@ -106,24 +127,21 @@
       this.head.classList.toggle("empty", !runs.length)
       this.nothing.hidden = Boolean(runs.length)
       this.body.hidden = !this.run
-      const wanted = runs.map((run) => `${run.id}|${run.state}`).join()
-      if (wanted !== this.shown.runs) {
-        put(this.choice, ...runs.map((run) => make("option", { value: run.id }, `${run.id} · ${words(run.state)}`)))
-        this.shown.runs = wanted
-      }
+      if (this.isNew("runs", runs.map(({ id, state }) => [id, state]))) put(this.choice, ...runs.map((run) => make("option", { value: run.id }, called(run))))
       this.choice.value = this.run || ""
       this.showBoard(tensorboard)
     }
 
-    async refresh() {
+    async refresh(turn) {
       const run = this.run
-      const state = await call(`${of(run)}/state?${new URLSearchParams(this.known)}`)
-      if (run !== this.run) return true
+      const known = { ...this.known, log: this.logPart.open ? this.known.log : SHUT }
+      const state = await call(`${of(run)}/state?${new URLSearchParams(known)}`)
+      if (run !== this.run || turn !== this.turn) return true
       if (this.broken) { this.said.textContent = ""; this.broken = false }
       this.body.hidden = false
       this.showState(state)
       this.showCurve(state)
-      if (state.samples) this.showSamples(state.samples)
+      if (state.samples) { this.known.samples = state.samples.length; this.samples.show(run, state.samples) }
       if (state.log) this.showLog(state.log)
       return state.alive || state.state === "queued"
     }
@@ -133,21 +151,36 @@
       put(this.badge, words(state.state))
       this.badge.className = kind(state.state)
       this.place.dataset.state = state.state
-      this.title.title = state.name
       const entry = [...this.choice.options].find((option) => option.value === state.id)
-      if (entry) entry.textContent = `${state.id} · ${words(state.state)}`
-      const doing = state.progress ? t("{what}: {done} of {total}", { what: state.progress.what, done: number(state.progress.done), total: number(state.progress.total) }) : state.message
-      this.detail.textContent = state.held || state.queue || doing || ""
+      if (entry) entry.textContent = called(state)
+      this.detail.textContent = state.held || state.queue || (state.progress ? work(state.progress) : state.message)
+      this.showTitle(state)
       this.showProgress(state)
       this.showFacts(state)
       this.showMachine(state)
       this.showButtons(state)
       this.showFailure(state)
-      put(this.notices, ...state.notices.map(({ message }) => make("li", {}, ...linked(message))))
-      put(this.history, ...state.history.map((change) => make("li", {}, told(change))))
-      this.saved.hidden = !state.saved.length
-      put(this.saved, make("h3", {}, t("Saved")), make("ul", {}, ...[...state.saved].reverse().slice(0, 6).map(({ file, step }) =>
-        make("li", {}, make("code", { title: file }, String(file).split(/[\\/]/).pop()), ` ${t("at step {step}", { step: number(step ?? 0) })}`))))
+      if (this.isNew("notices", state.notices)) put(this.notices, ...state.notices.map(({ key, message }) => make("li", {}, key && make("b", {}, `${key}: `), ...linked(message))))
+      if (this.isNew("history", state.history)) put(this.history, ...state.history.map((change) => make("li", {}, told(change))))
+      if (this.isNew("files", state.files)) this.showFiles(state)
+    }
+
+    // How far the run is, to be read on the browser's tab.
+    showTitle({ alive, name, step, total }) {
+      this.pageTitle ??= document.title
+      document.title = alive && total ? `${Math.floor(100 * step / total)} % · ${name} · ${this.pageTitle}` : this.pageTitle
+    }
+
+    showFiles({ id, files, folder }) {
+      const base = (file) => file.split(/[\\/]/).pop()
+      const link = ({ file, bytes: size }) => size === null ? make("code", { title: file }, base(file))
+        : make("a", { class: "keep", href: address(`${of(id)}/trained/${encodeURIComponent(base(file))}`), download: base(file), title: t("Download {file}", { file }) }, base(file))
+      this.saved.hidden = !files.length
+      put(this.saved, make("h3", {}, t("Saved")), make("ul", {}, ...files.map((saved) => make("li", {}, link(saved),
+        make("span", {}, [saved.bytes !== null && bytes(saved.bytes), t("at step {step}", { step: number(saved.step ?? 0) })].filter(Boolean).join(" · ")),
+        copier(t("Copy path"), () => saved.file, { class: "quiet", "aria-label": `${t("Copy path")}: ${saved.file}` })))))
+      this.whole.href = address(`${of(id)}/console.log`)
+      put(this.folder, t("Folder of the run"), make("code", {}, folder), copier(t("Copy path"), () => folder, { class: "quiet" }))
     }
 
     showFacts(state) {
@@ -156,11 +189,12 @@
         [t("step"), of(state.step, state.total)],
         state.epoch && [t("epoch"), of(state.epoch, state.plan.epochs)],
         state.loss !== null && [t("loss"), state.loss.toFixed(4)],
+        state.validation !== null && [t("validation"), state.validation.toFixed(4)],
         state.rate && [t("pace"), pace(state.rate)],
-        state.left !== null && state.left !== undefined && [t("left"), duration(state.left)],
+        state.left !== null && state.left !== undefined && [t("left"), duration(state.left), t("With the samples and files that are still to come")],
         state.elapsed !== null && [ENDED.includes(state.state) ? t("took") : t("running"), duration(state.elapsed)],
       ].filter(Boolean)
-      put(this.facts, ...facts.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, String(value)))))
+      put(this.facts, ...facts.map(([name, value, title]) => make("div", { title }, make("dt", {}, name), make("dd", {}, String(value)))))
     }
 
     showMachine({ alive, machine }) {
@@ -194,13 +228,15 @@
       else this.bar.value = 0
     }
 
-    showFailure({ failure }) {
-      const wanted = JSON.stringify(failure)
-      if (wanted === this.shown.failure) return
-      this.shown.failure = wanted
-      put(this.failure, ...(failure ? [make("p", {}, failure.sentence || t("The run failed; the log says more.")),
-        failure.problems.length > 1 && make("ul", {}, ...failure.problems.map(({ key, message }) => make("li", {}, `${key ? key + ": " : ""}${message}`)))] : []))
-      if (failure) this.logPart.open = true
+    showFailure({ id, failure }) {
+      if (!this.isNew("failure", [id, failure])) return
+      const report = () => `${this.failure.firstChild.textContent}\n\n${this.log.textContent}`
+      put(this.failure, ...(failure ? [
+        make("div", {}, make("p", {}, failure.sentence || t("The run failed; the log says more.")),
+          failure.problems.length > 1 && make("ul", {}, ...failure.problems.map(({ key, message }) => make("li", {}, `${key ? key + ": " : ""}${message}`)))),
+        make("div", { class: "buttons" }, make("a", { class: "keep", href: `./?run=${encodeURIComponent(id)}` }, t("Open as form")), copier(t("Copy with the log"), report)),
+      ] : []))
+      if (failure) { this.logPart.open = true; this.seekError = true }
     }
 
     curve(mode) {
@@ -210,61 +246,24 @@
       this.chart.renew()
     }
 
-    showCurve({ curve, total }) {
+    showCurve({ curve, total, validations }) {
       this.curvePart.hidden = !curve.points.length && !this.points.length
-      if (curve.points.length === 0 && curve.from >= this.points.length) return
-      const before = this.points.at(-1)
+      if (validations) { this.validation = validations; this.known.validation = validations.length }
+      else if (curve.points.length === 0 && curve.from >= this.points.length) return
+      const before = validations ? null : this.points.at(-1)
       this.points = [...this.points.slice(0, curve.from), ...curve.points]
       this.known.generation = curve.generation
       this.known.points = this.points.length
-      if (before !== this.points.at(-1)) this.chart.show(this.points, curve.rates, total)
-    }
-
-    showSamples(samples) {
-      this.known.samples = samples.length
-      this.samples.hidden = !samples.length
-      if (!samples.length) return
-      const steps = [...new Set(samples.map(({ step }) => step))].sort((a, b) => a - b)
-      const rows = [...new Set(samples.map(({ index }) => index))].sort((a, b) => a - b)
-      const at = new Map(samples.map((sample) => [`${sample.index}/${sample.step}`, sample]))
-      const prompt = (index) => samples.findLast((sample) => sample.index === index).prompt || ""
-      const shown = { steps, rows, prompt, picture: (index, step) => at.has(`${index}/${step}`) ? picture(this.run, at.get(`${index}/${step}`)) : "" }
-      const tab = (mode, said) => button(said, () => { this.byStep = mode === "step"; this.showSamples(samples) }, { "aria-pressed": String(Boolean(this.byStep) === (mode === "step")) })
-      const tabs = make("div", { class: "tabs", role: "group", "aria-label": t("Samples") }, tab("all", t("All")), tab("step", t("Step by step")))
-      const head = make("div", { class: "curve-head" }, make("h3", {}, t("Samples")), steps.length > 1 && tabs)
-      put(this.samples, head, ...(this.byStep ? this.oneStep(shown) : this.everyStep(shown)))
-      const scroll = this.samples.querySelector(".grid")
-      scroll.scrollLeft = scroll.scrollWidth
-    }
-
-    everyStep({ steps, rows, prompt, picture }) {
-      return [make("div", { class: "grid", tabindex: "0" }, make("table", {},
-        make("thead", {}, make("tr", {}, ...steps.map((step) => make("th", { scope: "col" }, step ? t("step {step}", { step: number(step) }) : t("before"))))),
-        ...rows.flatMap((index) => [
-          make("tr", { class: "prompt" }, make("td", { colspan: steps.length }, make("span", { title: prompt(index) }, prompt(index)))),
-          make("tr", {}, ...steps.map((step) => make("td", {}, picture(index, step)))),
-        ])))]
-    }
-
-    // A slider over the steps: one learns more from pictures that change in place.
-    oneStep({ steps, rows, prompt, picture }) {
-      const words = make("output", {}), grid = make("div", { class: "grid one-step" })
-      const last = steps.length - 1
-      const place = () => {
-        const step = steps[this.stepAt ?? last] ?? steps[last]
-        words.textContent = step ? t("step {step}", { step: number(step) }) : t("before")
-        put(grid, ...rows.map((index) => make("figure", {}, picture(index, step), make("figcaption", { title: prompt(index) }, prompt(index)))))
-      }
-      const slider = make("input", { type: "range", min: 0, max: last, value: this.stepAt ?? last, "aria-label": t("Step"), oninput: () => { this.stepAt = +slider.value === last ? null : +slider.value; place() } })
-      place()
-      return [make("div", { class: "step-slider" }, slider, words), grid]
+      if (before !== this.points.at(-1)) this.chart.show(this.points, curve.rates, total, this.validation)
     }
 
     showLog({ text, size }) {
       this.known.log = size
       const atEnd = this.log.scrollHeight - this.log.scrollTop - this.log.clientHeight < 40
-      this.log.textContent = text || t("Nothing was printed yet.")
+      put(this.log, ...(text ? text.split("\n").map((line) => make("span", { class: lineKind(line) }, `${line}\n`)) : [t("Nothing was printed yet.")]))
       if (atEnd) this.log.scrollTop = this.log.scrollHeight
+      const error = this.seekError && [...this.log.querySelectorAll(".bad")].at(-1)
+      if (error) { this.log.scrollTop = error.offsetTop - this.log.offsetTop - this.log.clientHeight / 2; this.seekError = false }
     }
 
     showBoard(running) {
@@ -319,6 +318,11 @@
       if (!Object.keys(asked).length) return this.closeChange()
       if (await this.do("change", asked)) this.closeChange()
     }
+  }
+
+  function work({ what, done, total, left }) {
+    const far = t("{what}: {done} of {total}", { what, done: number(done), total: number(total) })
+    return left ? `${far} · ${t("{time} left", { time: duration(left) })}` : far
   }
 
   function told({ step, rate_factor, total_steps }) {

@@ -13,7 +13,7 @@
     return `${Math.floor(s / size)} ${unit}` + (rest ? ` ${rest} ${small}` : "")
   }
   const pace = (rate) => rate >= 1 ? t("{n} steps/s", { n: rate.toFixed(rate < 10 ? 2 : 1) }) : t("{n} s/step", { n: (1 / rate).toFixed(1) })
-  const bytes = (count) => count >= 2 ** 30 ? `${(count / 2 ** 30).toFixed(1)} GB` : count >= 2 ** 20 ? `${Math.round(count / 2 ** 20)} MB` : `${Math.ceil(count / 1024)} kB`
+  const bytes = (count) => count >= 1e9 ? `${(count / 1e9).toFixed(1)} GB` : count >= 1e6 ? `${Math.round(count / 1e6)} MB` : `${Math.ceil(count / 1000)} kB`
   const short = (value) => value === 0 ? "0" : Math.abs(value) < 1e-3 || Math.abs(value) >= 1e5 ? value.toExponential(1).replace("+", "") : String(+value.toPrecision(3))
 
   const KINDS = { done: "good", stopped: "quiet", cancelled: "quiet", paused: "warn", queued: "quiet", failed: "bad", lost: "bad" }
@@ -25,23 +25,116 @@
   const kind = (state) => KINDS[state] || "going"
   const words = (state) => WORDS[state] || state
 
+  // A moment as a short text: the time of today, the day of another one.
+  function when(seconds) {
+    const moment = new Date(seconds * 1000), today = moment.toDateString() === new Date().toDateString()
+    const day = today ? {} : { day: "numeric", month: "short", ...(moment.getFullYear() === new Date().getFullYear() ? {} : { year: "numeric" }) }
+    return moment.toLocaleString(window.language, { ...day, hour: "2-digit", minute: "2-digit" })
+  }
+
+  // A button that puts a text on the clipboard. Where a page is served without TLS a browser has only the old way.
+  function copier(said, text, attributes = {}) {
+    const pressed = async () => {
+      const copied = text()
+      try { await navigator.clipboard.writeText(copied) } catch {
+        const field = make("textarea", {}, copied)
+        made.after(field); field.select(); document.execCommand("copy"); field.remove()
+      }
+      made.textContent = t("Copied")
+      setTimeout(() => { made.textContent = said }, 1500)
+    }
+    const made = button(said, pressed, attributes)
+    return made
+  }
+
   const source = (run, sample) => address(`${of(run)}/samples/${encodeURIComponent(sample.file.split("/").pop())}`)
-  function caption({ prompt, step, seed }) {
-    return `${prompt || ""} · ${t("step {step}", { step: number(step) })}` + (seed !== null && seed !== undefined ? ` · ${t("seed {seed}", { seed })}` : "")
+  const stepName = (step) => step ? t("step {step}", { step: number(step) }) : t("before")
+  const seedName = ({ seed }) => seed === null || seed === undefined ? "" : t("seed {seed}", { seed })
+  const caption = (sample) => [sample.prompt, t("step {step}", { step: number(sample.step) }), seedName(sample)].filter(Boolean).join(" · ")
+
+  // A sample's picture, which opens large. `all`: the samples of its run, through which one can go there.
+  function picture(run, sample, all = [sample]) {
+    const said = caption(sample)
+    const image = make("img", { src: source(run, sample), alt: said, loading: "lazy", onload: () => image.classList.toggle("small", image.naturalWidth < 200) })
+    return button(image, () => enlarge(run, sample, all), { class: "picture", title: said })
   }
 
-  // A sample's picture, which opens large.
-  function picture(run, sample) {
-    const from = source(run, sample), said = caption(sample)
-    const image = make("img", { src: from, alt: said, loading: "lazy", onload: () => image.classList.toggle("small", image.naturalWidth < 200) })
-    return button(image, () => enlarge(from, said), { class: "picture", title: said })
-  }
-
-  function enlarge(from, said) {
-    const image = make("img", { src: from, alt: said, onload: () => image.classList.toggle("small", image.naturalWidth < 400) })
-    const dialog = make("dialog", { id: "live-picture", onclick: () => dialog.close(), onclose: () => dialog.remove() }, image, make("p", {}, said))
+  // Left and right go through the steps of a prompt, up and down through the prompts of a step.
+  function enlarge(run, first, all) {
+    let shown = first
+    const image = make("img", { onload: () => image.classList.toggle("small", image.naturalWidth < 400) }), said = make("p", { role: "status" })
+    const row = (key, other) => all.filter((sample) => sample[other] === shown[other]).sort((a, b) => a[key] - b[key])
+    const beside = (key, other, by) => row(key, other)[row(key, other).indexOf(shown) + by]
+    const go = (key, other, by) => { const next = beside(key, other, by); if (next) { shown = next; show() } }
+    const before = button("‹", () => go("step", "index", -1), { "aria-label": t("Earlier step") }), after = button("›", () => go("step", "index", 1), { "aria-label": t("Later step") })
+    const keep = make("a", { class: "keep" }, t("Save picture"))
+    const show = () => {
+      image.src = source(run, shown); image.alt = caption(shown)
+      said.textContent = caption(shown)
+      keep.href = image.src; keep.download = shown.file.split("/").pop()
+      before.disabled = !beside("step", "index", -1); after.disabled = !beside("step", "index", 1)
+    }
+    const keys = { ArrowLeft: ["step", "index", -1], ArrowRight: ["step", "index", 1], ArrowUp: ["index", "step", -1], ArrowDown: ["index", "step", 1] }
+    const dialog = make("dialog", { id: "live-picture", "aria-label": t("Sample"), onclose: () => dialog.remove(),
+      onclick: ({ target }) => (target === dialog || target === image) && dialog.close(),
+      onkeydown: (event) => { if (keys[event.key]) { event.preventDefault(); go(...keys[event.key]) } } },
+      make("div", { class: "frame" }, before, image, after), said,
+      make("div", { class: "buttons" }, copier(t("Copy prompt"), () => shown.prompt || ""), keep, button(t("Close"), () => dialog.close())))
+    show()
     document.body.append(dialog)
     dialog.showModal()
+  }
+
+  // All samples of a run: prompts below each other and steps side by side, or one step that a slider chooses.
+  class Samples {
+    constructor(place) { this.place = place; this.forget() }
+
+    forget() { this.all = []; this.stepAt = null; this.atEnd = true; this.place.hidden = true }
+
+    show(run, all) {
+      this.run = run; this.all = all
+      this.place.hidden = !all.length
+      if (all.length) this.draw()
+    }
+
+    draw() {
+      const steps = [...new Set(this.all.map(({ step }) => step))].sort((a, b) => a - b)
+      const rows = [...new Set(this.all.map(({ index }) => index))].sort((a, b) => a - b)
+      const tab = (byStep, said) => button(said, () => { this.byStep = byStep; this.draw() }, { "aria-pressed": String(Boolean(this.byStep) === byStep) })
+      const tabs = make("div", { class: "tabs", role: "group", "aria-label": t("Samples") }, tab(false, t("All")), tab(true, t("Step by step")))
+      put(this.place, make("div", { class: "curve-head" }, make("h3", {}, t("Samples")), steps.length > 1 && tabs), ...(this.byStep ? this.oneStep(steps, rows) : this.everyStep(steps, rows)))
+    }
+
+    prompt(index) { return this.all.findLast((sample) => sample.index === index).prompt || "" }
+    picture(index, step) {
+      const sample = this.all.findLast((each) => each.index === index && each.step === step)
+      return sample ? picture(this.run, sample, this.all) : ""
+    }
+
+    // The first column stays where it is, so that the newest pictures stand beside what there was before.
+    everyStep(steps, rows) {
+      const grid = make("div", { class: "grid", tabindex: "0", role: "region", "aria-label": t("Samples"), onscroll: () => { this.atEnd = grid.scrollLeft + grid.clientWidth > grid.scrollWidth - 8; this.left = grid.scrollLeft } }, make("table", {},
+        make("thead", {}, make("tr", {}, ...steps.map((step) => make("th", { scope: "col" }, stepName(step))))),
+        ...rows.flatMap((index) => [
+          make("tr", { class: "prompt" }, make("td", { colspan: steps.length }, make("span", { title: this.prompt(index) }, this.prompt(index)))),
+          make("tr", {}, ...steps.map((step) => make("td", {}, this.picture(index, step)))),
+        ])))
+      requestAnimationFrame(() => { grid.scrollLeft = this.atEnd ? grid.scrollWidth : this.left })
+      return [grid]
+    }
+
+    // One learns more from pictures that change in place.
+    oneStep(steps, rows) {
+      const words = make("output", {}), grid = make("div", { class: "grid one-step" }), last = steps.length - 1
+      const place = () => {
+        const step = steps[this.stepAt ?? last] ?? steps[last]
+        words.textContent = stepName(step)
+        put(grid, ...rows.map((index) => make("figure", {}, this.picture(index, step), make("figcaption", { title: this.prompt(index) }, this.prompt(index)))))
+      }
+      const slider = make("input", { type: "range", min: 0, max: last, value: this.stepAt ?? last, "aria-label": t("Step"), oninput: () => { this.stepAt = +slider.value === last ? null : +slider.value; place() } })
+      place()
+      return [make("div", { class: "step-slider" }, slider, words), grid]
+    }
   }
 
   const SMOOTHING = "kohya-gui-smoothing"
@@ -52,5 +145,5 @@
     return make("label", { class: "smoothing" }, t("Smoothing"), slider)
   }
 
-  window.runs = { duration, pace, bytes, short, of, kind, words, picture, smoothing }
+  window.runs = { Samples, duration, when, pace, bytes, short, of, kind, words, stepName, picture, copier, smoothing }
 })()
