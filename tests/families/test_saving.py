@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +27,16 @@ def load(path: Path, kind: str) -> ModelFamily:
     return load_family(config.model, config.precision)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def folders(tiny_model: Path, tiny_sd2: Path, tiny_sdxl: Path) -> dict[str, Path]:
     return {"sd1": tiny_model, "sd2": tiny_sd2, "sdxl": tiny_sdxl}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def changed(folders: dict[str, Path]) -> Any:
     """A model whose weights are no longer those it was loaded with, as after training."""
 
+    @cache
     def make(kind: str) -> ModelFamily:
         family = load(folders[kind], kind)
         with torch.random.fork_rng():
@@ -43,6 +45,19 @@ def changed(folders: dict[str, Path]) -> Any:
                 for parameter in network.parameters():
                     parameter.data += 0.02 * torch.randn_like(parameter)
         return family
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def configs(folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A folder of our own for each kind, for its configs."""
+
+    @cache
+    def make(kind: str) -> Path:
+        folder = tmp_path_factory.mktemp("configs") / kind
+        saving.save_model(load(folders[kind], kind), folder, "diffusers_safetensors", None, {})
+        return folder
 
     return make
 
@@ -106,19 +121,14 @@ def test_diffusers_reads_our_folders(changed: Any, tmp_path: Path, kind: str, la
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("layout", ["safetensors", "ckpt"])
-def test_diffusers_reads_our_files(
-    changed: Any, folders: dict[str, Path], tmp_path: Path, kind: str, layout: str
-) -> None:
+def test_diffusers_reads_our_files(changed: Any, configs: Any, tmp_path: Path, kind: str, layout: str) -> None:
     """Told the configs of these odd sizes, which it looks up on the hub for those that everyone has."""
     from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 
     family = changed(kind)
     saving.save_model(family, place(tmp_path, layout), layout, None, {})
-    saving.save_model(load(folders[kind], kind), tmp_path / "configs", "diffusers_safetensors", None, {})
     pipelines = StableDiffusionXLPipeline if kind == "sdxl" else StableDiffusionPipeline
-    pipeline = pipelines.from_single_file(
-        place(tmp_path, layout), config=str(tmp_path / "configs"), local_files_only=True
-    )
+    pipeline = pipelines.from_single_file(place(tmp_path, layout), config=str(configs(kind)), local_files_only=True)
     assert torch.allclose(picture(pipeline), picture(family.pipeline(pipeline.scheduler)), atol=1e-5)
 
 

@@ -12,7 +12,6 @@ import torch
 from sd_scripts.adapters import io
 from sd_scripts.config.load import from_flat
 from sd_scripts.errors import UserError
-from sd_scripts.families import load_family
 from sd_scripts.methods.adapter import AdapterMethod
 from sd_scripts.training.progress import Progress
 
@@ -21,12 +20,12 @@ Make = Callable[..., AdapterMethod]
 
 
 @pytest.fixture
-def method(tiny_model: Path, tmp_path: Path) -> Make:
+def method(fresh: Any, tiny_model: Path, tmp_path: Path) -> Make:
     def make(seed: int = 0, randomize: bool = False, **flat: Any) -> AdapterMethod:
         config = from_flat(
             {"pretrained_model_name_or_path": str(tiny_model), "output_dir": str(tmp_path), **flat}
         ).unwrap()
-        made = AdapterMethod(config, load_family(config.model, config.precision), seed)
+        made = AdapterMethod(config, fresh(config), seed)
         made.eval_mode()
         if randomize:
             torch.manual_seed(5)

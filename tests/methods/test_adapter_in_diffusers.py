@@ -12,7 +12,6 @@ from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 from safetensors.torch import load_file
 
 from sd_scripts.config.load import from_flat
-from sd_scripts.families import load_family
 from sd_scripts.methods.adapter import AdapterMethod
 from sd_scripts.training.progress import Progress
 
@@ -27,11 +26,11 @@ Make = Callable[..., AdapterMethod]
 
 
 @pytest.fixture
-def method(tmp_path: Path) -> Make:
+def method(fresh: Any, tmp_path: Path) -> Make:
     def make(folder: Path, **flat: Any) -> AdapterMethod:
         settings = {"pretrained_model_name_or_path": str(folder), "output_dir": str(tmp_path), **flat}
         config = from_flat(settings).unwrap()
-        made = AdapterMethod(config, load_family(config.model, config.precision))
+        made = AdapterMethod(config, fresh(config))
         made.eval_mode()
         torch.manual_seed(5)
         for parameter in made.parameters():
@@ -65,7 +64,7 @@ def predicted(pipeline: Any) -> torch.Tensor:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("family", ["sd2", "sdxl"])
 def test_diffusers_loads_what_we_save(
-    kind: str, family: str, method: Make, tiny_sd2: Path, tiny_sdxl: Path, tmp_path: Path
+    kind: str, family: str, method: Make, fresh: Any, tiny_sd2: Path, tiny_sdxl: Path, tmp_path: Path
 ) -> None:
     folder, flags, kind_of_pipeline = {
         "sd2": (tiny_sd2, {"v2": True, "v_parameterization": True}, StableDiffusionPipeline),
@@ -75,7 +74,7 @@ def test_diffusers_loads_what_we_save(
     trained.save(tmp_path / "lora.safetensors", Progress(step=1))
     trained.family.pipeline(None)  # its parts are those of a pipeline
     parts = trained.family.pipeline_parts()
-    again = load_family(trained.config.model, trained.config.precision)
+    again = fresh(trained.config)
     pipeline = kind_of_pipeline(
         **again.pipeline_parts(), scheduler=None, **({} if family == "sdxl" else {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}),
     )  # fmt: skip

@@ -10,9 +10,8 @@ import pytest
 import torch
 
 from sd_scripts.config.load import from_flat
-from sd_scripts.families import load_family
 from sd_scripts.families.names import sdxl
-from sd_scripts.methods import create, kind
+from sd_scripts.methods import create
 from sd_scripts.methods.averages import Averages
 from sd_scripts.methods.full import FullMethod
 
@@ -20,12 +19,12 @@ Make = Callable[..., FullMethod]
 
 
 @pytest.fixture
-def method(tiny_model: Path, tiny_sdxl: Path, tmp_path: Path) -> Make:
+def method(fresh: Any, tiny_model: Path, tiny_sdxl: Path, tmp_path: Path) -> Make:
     def make(**flat: Any) -> FullMethod:
         model = tiny_sdxl if flat.get("sdxl") else tiny_model
         settings = {"pretrained_model_name_or_path": str(model), "output_dir": str(tmp_path), "method": "dreambooth"}
         config = from_flat({**settings, **flat}).unwrap()
-        made = create(config, load_family(config.model, kind(config.method).loading(config.precision)))
+        made = create(config, fresh(config))
         assert isinstance(made, FullMethod)
         return made
 

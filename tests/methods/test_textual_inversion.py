@@ -13,7 +13,6 @@ from torch import Tensor
 
 from sd_scripts.config.load import from_flat
 from sd_scripts.errors import UserError
-from sd_scripts.families import load_family
 from sd_scripts.methods import create
 from sd_scripts.training.progress import Progress
 
@@ -23,14 +22,14 @@ MODELS = {"sd1": {}, "sd2": {"v2": True}, "sdxl": {"sdxl": True}}
 
 
 @pytest.fixture
-def method(tiny_model: Path, tiny_sd2: Path, tiny_sdxl: Path, tmp_path: Path) -> Make:
+def method(fresh: Any, tiny_model: Path, tiny_sd2: Path, tiny_sdxl: Path, tmp_path: Path) -> Make:
     folders = {"sd1": tiny_model, "sd2": tiny_sd2, "sdxl": tiny_sdxl}
 
     def make(model: str = "sd1", seed: int = 0, **flat: Any) -> Any:
         settings = {"method": "textual_inversion", "token_string": "bloop", "init_word": "red"}
         places = {"pretrained_model_name_or_path": str(folders[model]), "output_dir": str(tmp_path)}
         config = from_flat({**places, **settings, **MODELS[model], **flat}).unwrap()
-        made = create(config, load_family(config.model, config.precision), seed)
+        made = create(config, fresh(config), seed)
         made.eval_mode()
         return made
 

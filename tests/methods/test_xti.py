@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,6 @@ from safetensors.torch import load_file
 
 from sd_scripts.config.load import from_flat
 from sd_scripts.errors import UserError
-from sd_scripts.families import load_family
 from sd_scripts.methods import create
 from sd_scripts.training.progress import Progress
 
@@ -20,18 +20,23 @@ NAMES = [
     "OUT03", "OUT04", "OUT05", "OUT06", "OUT07", "OUT08", "OUT09", "OUT10", "OUT11",
 ]  # fmt: skip
 """The reference's, in its order."""
+Make = Callable[..., Any]
 PATHS = [
     *(f"down_blocks.{i}.attentions.{j}" for i in range(3) for j in range(2)), "mid_block.attentions.0",
     *(f"up_blocks.{i}.attentions.{j}" for i in range(1, 4) for j in range(3)),
 ]  # fmt: skip
 
 
-def make(folder: Path, **flat: Any) -> Any:
-    settings = {"method": "textual_inversion", "token_string": "bloop", "init_word": "red", "xti": True}
-    config = from_flat({"pretrained_model_name_or_path": str(folder), **settings, **flat}).unwrap()
-    made = create(config, load_family(config.model, config.precision), 0)
-    made.eval_mode()
-    return made
+@pytest.fixture
+def make(fresh: Any) -> Make:
+    def method(folder: Path, **flat: Any) -> Any:
+        settings = {"method": "textual_inversion", "token_string": "bloop", "init_word": "red", "xti": True}
+        config = from_flat({"pretrained_model_name_or_path": str(folder), **settings, **flat}).unwrap()
+        made = create(config, fresh(config))
+        made.eval_mode()
+        return made
+
+    return method
 
 
 def predicted(family: Any, condition: Any, count: int = 1) -> torch.Tensor:
@@ -41,13 +46,13 @@ def predicted(family: Any, condition: Any, count: int = 1) -> torch.Tensor:
         return family.predict(noisy_BCHW, torch.tensor([300] * count), condition)
 
 
-def test_there_is_a_name_for_each_attention_network(tiny_model: Path) -> None:
+def test_there_is_a_name_for_each_attention_network(make: Make, tiny_model: Path) -> None:
     made = make(tiny_model)
     assert list(made.layers.items()) == list(zip(NAMES, PATHS, strict=True))
     assert made.vectors["text_encoder"].weight.shape == (16, 1, 16)
 
 
-def test_equal_vectors_predict_as_one_does(tiny_model: Path) -> None:
+def test_equal_vectors_predict_as_one_does(make: Make, tiny_model: Path) -> None:
     """Against the plain method, whose network reads one text."""
     captions = ["a bloop, shining", "two apples"]
     layered, plain = make(tiny_model), make(tiny_model, xti=False)
@@ -58,7 +63,7 @@ def test_equal_vectors_predict_as_one_does(tiny_model: Path) -> None:
 
 
 @pytest.mark.parametrize("place", [0, 6, 15])
-def test_each_attention_network_reads_its_own_vectors(tiny_model: Path, place: int) -> None:
+def test_each_attention_network_reads_its_own_vectors(make: Make, tiny_model: Path, place: int) -> None:
     """The text that arrives at a network is the one that its vectors alone make."""
     made = make(tiny_model)
     blue = made.family.tokenizers[0]("blue", add_special_tokens=False).input_ids
@@ -76,7 +81,7 @@ def test_each_attention_network_reads_its_own_vectors(tiny_model: Path, place: i
         assert torch.allclose(seen[path][0], plain["blue" if number == place else "red"], atol=1e-6), path
 
 
-def test_files_hold_a_table_for_each_and_can_be_gone_on_from(tiny_model: Path, tmp_path: Path) -> None:
+def test_files_hold_a_table_for_each_and_can_be_gone_on_from(make: Make, tiny_model: Path, tmp_path: Path) -> None:
     made = make(tiny_model, num_vectors_per_token=2)
     torch.manual_seed(1)
     made.vectors["text_encoder"].weight.data += torch.randn(16, 2, 16)
@@ -88,14 +93,14 @@ def test_files_hold_a_table_for_each_and_can_be_gone_on_from(tiny_model: Path, t
     assert torch.equal(tensors["OUT05"], made.vectors["text_encoder"].weight[9])
 
 
-def test_a_plain_word_is_where_every_layer_can_start(tiny_model: Path, tmp_path: Path) -> None:
+def test_a_plain_word_is_where_every_layer_can_start(make: Make, tiny_model: Path, tmp_path: Path) -> None:
     rows = torch.randn(2, 16)
     torch.save({"emb_params": rows}, tmp_path / "a.pt")
     made = make(tiny_model, num_vectors_per_token=2, weights=str(tmp_path / "a.pt"))
     assert torch.equal(made.vectors["text_encoder"].weight, rows.expand(16, 2, 16))
 
 
-def test_samples_are_drawn_with_it(tiny_model: Path) -> None:
+def test_samples_are_drawn_with_it(make: Make, tiny_model: Path) -> None:
     """Through diffusers' pipeline, guidance and all: equal vectors draw what the plain word does."""
     from sd_scripts.training.prompts import Prompt
     from sd_scripts.training.sampling import Drawing, draw
@@ -110,7 +115,7 @@ XL_NAMES = ["IN04", "IN05", "IN07", "IN08", "MID", "OUT00", "OUT01", "OUT02", "O
 """Where the original layout of SDXL has attention: input blocks 4 5 7 8, the middle, output blocks 0 to 5."""
 
 
-def test_each_attention_network_of_xl_reads_by_both_encoders(tiny_sdxl: Path) -> None:
+def test_each_attention_network_of_xl_reads_by_both_encoders(make: Make, tiny_sdxl: Path) -> None:
     """With one layer's vectors set to "blue" it alone reads "blue"; as a whole they say what all read, in the mean."""
     made = make(tiny_sdxl, sdxl=True)
     assert list(made.layers) == XL_NAMES
@@ -127,7 +132,7 @@ def test_each_attention_network_of_xl_reads_by_both_encoders(tiny_sdxl: Path) ->
     assert torch.allclose(both.pooled_BD, (10 * red.pooled_BD[:2] + blue.pooled_BD[:2]) / 11, atol=1e-6)
 
 
-def test_equal_vectors_predict_as_one_does_in_xl(tiny_sdxl: Path) -> None:
+def test_equal_vectors_predict_as_one_does_in_xl(make: Make, tiny_sdxl: Path) -> None:
     layered, plain = make(tiny_sdxl, sdxl=True), make(tiny_sdxl, sdxl=True, xti=False)
     conditions = [made.family.condition(["a bloop"]) for made in (layered, plain)]
     assert torch.allclose(
@@ -135,7 +140,7 @@ def test_equal_vectors_predict_as_one_does_in_xl(tiny_sdxl: Path) -> None:
     )
 
 
-def test_files_of_xl_have_a_table_for_each_encoder_and_layer(tiny_sdxl: Path, tmp_path: Path) -> None:
+def test_files_of_xl_have_a_table_for_each_encoder_and_layer(make: Make, tiny_sdxl: Path, tmp_path: Path) -> None:
     made = make(tiny_sdxl, sdxl=True)
     for vectors in made.vectors.values():
         vectors.weight.data += torch.randn_like(vectors.weight)
@@ -149,7 +154,7 @@ def test_files_of_xl_have_a_table_for_each_encoder_and_layer(tiny_sdxl: Path, tm
     assert all(bool((vectors.weight == 1).all()) for vectors in plain.vectors.values())
 
 
-def test_files_for_another_kind_of_model_are_refused(tiny_model: Path, tmp_path: Path) -> None:
+def test_files_for_another_kind_of_model_are_refused(make: Make, tiny_model: Path, tmp_path: Path) -> None:
     contents = {
         "few": dict.fromkeys(NAMES[1:], torch.zeros(1, 16)),
         "xl": dict.fromkeys((f"clip_{part}.{name}" for part in "lg" for name in XL_NAMES), torch.zeros(1, 16)),
