@@ -17,7 +17,7 @@ from .runs.compare import compare
 from .runs.listing import Listing
 from .runs.supervisor import Supervisor
 
-MOST_TAGS, LONGEST_TAG, LONGEST_NOTES = 30, 60, 20_000
+MOST_TAGS, LONGEST_TAG, LONGEST_NOTES, LONGEST_NAME = 30, 60, 20_000, 200
 Told = Callable[[Callable[[], Any]], Response]
 
 
@@ -113,10 +113,14 @@ def _acting(routes: APIRouter, desk: Desk, meant: Callable[..., None]) -> None:
 def _noting(routes: APIRouter, desk: Desk, meant: Callable[..., None]) -> None:
     @routes.post("/runs/{run_id}/note", dependencies=[Depends(meant)])
     def note(
-        run_id: str, tags: Annotated[list[str] | None, Body()] = None, notes: Annotated[str | None, Body()] = None
+        run_id: str,
+        name: Annotated[str, Body()] = "",
+        tags: Annotated[list[str] | None, Body()] = None,
+        notes: Annotated[str | None, Body()] = None,
     ) -> Response:
         given: dict[str, Any] = {} if tags is None else {"tags": cleaned(tags)}
         given |= {} if notes is None else {"notes": notes[:LONGEST_NOTES]}
+        given |= {"name": name.strip()[:LONGEST_NAME]} if name.strip() else {}
         return desk.done(lambda: desk.supervisor.store.note(run_id, **given))
 
 

@@ -17,7 +17,11 @@ class Bucket:
     total: float
     low: float
     high: float
-    rates: dict[str, float]
+    rates: Mapping[str, float]
+
+    def add(self, step: int, loss: float, rates: Mapping[str, float]) -> None:
+        self.last, self.count, self.total, self.rates = step, self.count + 1, self.total + loss, rates
+        self.low, self.high = min(self.low, loss), max(self.high, loss)
 
     def join(self, later: Bucket) -> None:
         self.last = later.last
@@ -44,11 +48,10 @@ class Curve:
         """A loss that is no finite number leaves a gap."""
         if not isfinite(loss):
             return
-        new = Bucket(step, step, 1, loss, loss, loss, dict(rates))
         if self.buckets and self.buckets[-1].count < self.stride:
-            self.buckets[-1].join(new)
+            self.buckets[-1].add(step, loss, rates)
         else:
-            self.buckets.append(new)
+            self.buckets.append(Bucket(step, step, 1, loss, loss, loss, rates))
         if len(self.buckets) > self.limit:
             self._halve()
 

@@ -122,7 +122,7 @@ class RunStore:
         return self.index.entry(run_id)
 
     def note(self, run_id: str, **noted: Any) -> None:
-        """Its owner's tags and notes."""
+        """Its owner's name for it, tags and notes."""
         self.folder(run_id)
         self.index.change(run_id, **noted)
 

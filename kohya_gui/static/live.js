@@ -73,7 +73,7 @@
     buildButtons() {
       const ask = (what, words, title) => button(words, () => this.ask(what), { id: `live-${what}`, title })
       this.going = [
-        ask("stop", t("Stop and save"), t("Ends after this step and keeps what was learned")), ask("stop_now", t("Stop now"), t("Ends at once, without saving")),
+        ask("stop", t("Stop and save"), t("Ends after this step and keeps what was learned")), this.stopNow(),
         button(t("Pause"), () => this.act("pause"), { id: "live-pause", title: t("Saves where it stands and frees the memory, to be resumed exactly") }),
         ask("save", t("Save now"), t("Saves and goes on")), ask("sample", t("Sample now"), t("Draws the prompts and goes on")),
         button(t("Change …"), () => this.openChange(), { id: "live-change", "aria-expanded": "false", title: t("Another learning rate or another end") }),
@@ -81,6 +81,18 @@
       this.resume = button(t("Resume"), () => this.act("resume"), { id: "live-resume", hidden: true })
       this.cancel = button(t("Take out of the queue"), () => this.act("cancel"), { id: "live-cancel", hidden: true })
       this.buttons = make("div", { class: "buttons" }, ...this.going, this.resume, this.cancel)
+    }
+
+    // What was learned since the last file is lost, so it takes a second press.
+    stopNow() {
+      const said = t("Stop now")
+      const back = () => { made.textContent = said; made.classList.remove("sure") }
+      const made = button(said, () => {
+        if (made.classList.contains("sure")) { back(); return this.ask("stop_now") }
+        made.textContent = t("Lose what is not saved?"); made.classList.add("sure")
+        setTimeout(back, 4000)
+      }, { id: "live-stop_now", title: t("Ends at once, without saving"), "aria-live": "polite", onblur: () => back() })
+      return made
     }
 
     buildChange() {

@@ -1,6 +1,6 @@
 // What the live view, the list of runs and their comparison have in common: words and figures of a run, its pictures.
 (() => {
-  const { make, button, number, address, recall, remember } = window.kit
+  const { make, put, button, number, address, recall, remember } = window.kit
   const t = window.t
   const of = (run) => `runs/${encodeURIComponent(run)}`
 

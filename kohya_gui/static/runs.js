@@ -1,7 +1,7 @@
 // The list of all runs. It asks for what changed since the last time, so five hundred runs cost no more than one.
 (() => {
   const { make, put, button, number, call, post, whenThere } = window.kit
-  const { duration, bytes, of, kind, words } = window.runs
+  const { duration, when, bytes, of, kind, words } = window.runs
   const t = window.t
   const WAIT = 2000, HIDDEN = 10000
   const GOING = ["starting", "loading", "caching", "training", "sampling", "saving"]
@@ -12,9 +12,11 @@
   const SECTIONS = [
     ["going", t("Going on"), (run) => GOING.includes(run.state)], ["queued", t("Waiting"), (run) => run.state === "queued"], ["earlier", t("Earlier"), () => true],
   ]
-  const ago = (time) => {
-    const seconds = Date.now() / 1000 - time
-    return seconds < 60 ? t("just now") : seconds < 86400 ? t("{time} ago", { time: duration(seconds).split(" ").slice(0, 2).join(" ") }) : new Date(time * 1000).toLocaleDateString(window.language)
+  // When a run was made, which tells it from others of its name, and how long ago something happened last.
+  function moments(run, last) {
+    const seconds = Date.now() / 1000 - last
+    const ago = seconds < 60 ? t("just now") : seconds < 86400 && t("{time} ago", { time: duration(seconds).split(" ").slice(0, 2).join(" ") })
+    return [when(run.created), ago].filter(Boolean).join(" · ")
   }
 
   class Runs {
@@ -121,7 +123,7 @@
       const step = run.step ? (run.total ? t("{done} of {total}", { done: number(run.step), total: number(run.total) }) : number(run.step)) : ""
       row.figures.textContent = [run.place && t("number {place} in the queue", { place: run.place }), step, Number.isFinite(run.loss) && `${t("loss")} ${run.loss.toFixed(4)}`].filter(Boolean).join(" · ")
       const time = run.last && !GOING.includes(run.state) && run.state !== "queued" ? run.last : run.created || run.began
-      row.when.textContent = time ? ago(time) : ""
+      row.when.textContent = time ? moments(run, time) : ""
       if (time) row.when.title = new Date(time * 1000).toLocaleString(window.language)
       const offered = [run.state, run.place, run.held, run.resumable].join()
       if (row.offered !== offered) { row.offered = offered; this.showActions(row, run) }
@@ -147,7 +149,7 @@
       put(menu.lastChild,
         make("a", { href: `./?run=${encodeURIComponent(id)}`, "data-do": "form" }, t("Open as form")),
         entry(t("Duplicate"), () => this.act(id, "duplicate"), "duplicate"),
-        entry(t("Tags and notes …"), () => this.askNotes(id), "notes"),
+        entry(t("Name, tags and notes …"), () => this.askNotes(id), "notes"),
         GOING.includes(run.state) && entry(t("Stop now, saving nothing"), () => this.ask(id, "stop_now"), "stop_now"),
         run.state === "queued" && entry(t("To the front"), () => this.act(id, "first"), "first"),
         run.state === "queued" && entry(t("To the end"), () => this.act(id, "last"), "last"),
@@ -206,9 +208,10 @@
 
     askNotes(id) {
       const run = this.runs.get(id)
+      const name = make("input", { value: run.name, autocomplete: "off", required: true })
       const tags = make("input", { value: run.tags.join(", "), autocomplete: "off" }), notes = make("textarea", { rows: 5 }, run.notes)
-      this.dialog(t("Tags and notes of {name}", { name: run.name }), [make("label", {}, t("Tags, with commas between"), tags), make("label", {}, t("Notes"), notes)], t("Keep"),
-        () => post(`${of(id)}/note`, { tags: tags.value.split(","), notes: notes.value }))
+      const fields = [[t("Name of the run"), name], [t("Tags, with commas between"), tags], [t("Notes"), notes]].map(([said, field]) => make("label", {}, said, field))
+      this.dialog(run.name, fields, t("Keep"), () => post(`${of(id)}/note`, { name: name.value, tags: tags.value.split(","), notes: notes.value }))
     }
 
     askSecrets(id) {

@@ -68,15 +68,19 @@ def test_the_list_is_made_once_for_many_browsers(supervisor: Supervisor, trained
     assert listing.since("", -1)["order"] == []
 
 
-def test_tags_and_notes_are_kept_with_the_run(client: TestClient, store: RunStore, trained: Callable[..., str]) -> None:
+def test_name_tags_and_notes_are_kept_with_the_run(
+    client: TestClient, store: RunStore, trained: Callable[..., str]
+) -> None:
     run = trained()
     asked = {"tags": [" good ", "", "good", "blue"], "notes": "A note."}
     assert client.post(f"/live/runs/{run}/note", json=asked, headers=OURS).status_code == 200
     line = client.get("/live/list").json()["lines"][0]
     assert (line["tags"], line["notes"]) == (["good", "blue"], "A note.")
     assert json.loads((store.root / run / "run.json").read_text())["tags"] == ["good", "blue"]
-    client.post(f"/live/runs/{run}/note", json={"notes": ""}, headers=OURS)
-    assert store.entry(run).tags == ("good", "blue")
+    client.post(f"/live/runs/{run}/note", json={"notes": "", "name": " another "}, headers=OURS)
+    assert (store.entry(run).tags, store.entry(run).name) == (("good", "blue"), "another")
+    client.post(f"/live/runs/{run}/note", json={"name": " "}, headers=OURS)
+    assert client.get("/live/list").json()["lines"][0]["name"] == "another"
 
 
 @pytest.mark.parametrize(
