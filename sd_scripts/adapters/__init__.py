@@ -11,7 +11,7 @@ from ..config.network import NetworkConfig
 from ..errors import UserError
 from .adapter_set import AdapterSet, by_module, by_target
 from .base import AdapterModule, Target
-from .blocks import BlockSizes
+from .blocks import size_of
 from .boft import Boft
 from .dylora import Dylora, LycorisDylora
 from .full import Full
@@ -61,20 +61,20 @@ def create(
     network = network.resolved()
     wanted = set(parts)
     chosen = [target for target in targets if target.part in wanted]
-    sizes = BlockSizes(network, blocks)
-    made = _fresh(sizes, chosen, seed) if weights is None else _as_in_file(network, chosen, seed, weights)
+    made = _fresh(network, chosen, seed, blocks) if weights is None else _as_in_file(network, chosen, seed, weights)
     return AdapterSet(dict(made), {target.name: target for target in targets}, network, blocks)
 
 
 Made = Iterator[tuple[str, AdapterModule]]
 
 
-def _fresh(sizes: BlockSizes, targets: Iterable[Target], seed: int) -> Made:
-    network = sizes.network
+def _fresh(network: NetworkConfig, targets: Iterable[Target], seed: int, blocks: Blocks) -> Made:
     for target in targets:
-        size = sizes.size_of(target) if reaches(network, target) else None
-        if size is not None:
-            yield target.name, _kind_for(network, target).make(target, size, network, seed)
+        if reaches(network, target):
+            own = _own(network, target)
+            size = size_of(target, own, blocks)
+            if size is not None:
+                yield target.name, _kind_for(own, target).make(target, size, own, seed)
 
 
 def _as_in_file(network: NetworkConfig, targets: Iterable[Target], seed: int, weights: Mapping[str, Tensor]) -> Made:
@@ -83,14 +83,19 @@ def _as_in_file(network: NetworkConfig, targets: Iterable[Target], seed: int, we
         tensors = modules.get(target.name)
         if tensors is None:
             continue
-        kind = _kind_for(network, target)
+        own = _own(network, target)
+        kind = _kind_for(own, target)
         if not kind.is_of(kind.PREFIX + target.name.removeprefix("lora_"), tensors):
             raise UserError(
-                f"network_weights: {target.name} in it is of another kind than {network.kind}; set the network type "
+                f"network_weights: {target.name} in it is of another kind than {own.kind}; set the network type "
                 "that the file was trained as."
             )
         settings = kind.settings_in_file(tensors, target.module.weight.shape)  # type: ignore[union-attr, arg-type]
-        yield target.name, kind.make(target, kind.size_in_file(tensors), network.model_copy(update=settings), seed)
+        yield target.name, kind.make(target, kind.size_in_file(tensors), own.model_copy(update=settings), seed)
+
+
+def _own(network: NetworkConfig, target: Target) -> NetworkConfig:
+    return network.of_layer(target.name, target.role, type(target.module).__name__)
 
 
 def _kind_for(network: NetworkConfig, target: Target) -> type[AdapterModule]:

@@ -8,7 +8,7 @@ from ..config.network import WITHOUT_CONVOLUTIONS, NetworkConfig
 from .base import Target
 
 TRANSFORMER = ("attention", "mlp", "projection")
-RESIDUAL = ("resnet", "sampler")
+RESIDUAL = ("resnet", "downsampler", "upsampler")
 EVERYWHERE = (*TRANSFORMER, *RESIDUAL, "end", "time")
 TEXT = ("attention", "mlp")
 
@@ -42,9 +42,7 @@ def reaches(network: NetworkConfig, target: Target) -> bool:
         return False
     chosen = network.chosen_layers
     if chosen is not None:
-        if is_spatial(target.module) and not chosen.convolutions:
-            return False
-        return chosen.reaches(target.name, target.role, target.part == "unet")
+        return chosen.reaches(target.name, target.role, type(target.module).__name__, is_spatial(target.module))
     if network.layers:
         return _preset_reaches(network.layers, target)
     if network.kind == "oft":

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from math import isfinite
 
 import torch
 from torch import Tensor, nn
@@ -31,7 +32,8 @@ class Lokr(FactoredAdapter):
     def __init__(self, target: Target, size: Size, network: NetworkConfig) -> None:
         shape = target.module.weight.shape
         (rows, k), (columns, n) = splits(shape, network.factor, network.unbalanced_factorization)
-        rank, sides = size.rank, kernel(shape)
+        rank, sides = min(size.rank, max(rows, columns, k, n)), kernel(shape)
+        size = replace(size, rank=rank)
         low_1 = network.decompose_both and rank < max(rows, columns) / 2 and not network.full_matrix
         low_2 = rank < max(k, n) / 2 and not network.full_matrix
         if not (low_1 or low_2):
@@ -44,6 +46,11 @@ class Lokr(FactoredAdapter):
             self.lokr_t2 = nn.Parameter(torch.zeros(rank, rank, *sides)) if low_2 else None
         else:
             self._declare("lokr_w2", None if low_2 else (k, n, *sides), (k, rank), (rank, n * sides_of(sides)))
+
+    def load_training_tensors(self, tensors: Mapping[str, Tensor]) -> None:
+        """Where both matrices are whole there is no rank, and the alpha that a file has says nothing."""
+        is_whole = hasattr(self, "lokr_w1") and hasattr(self, "lokr_w2")
+        super().load_training_tensors({**tensors, "alpha": self.alpha} if is_whole else tensors)
 
     def _declare(self, key: str, whole: tuple[int, ...] | None, a: tuple[int, ...], b: tuple[int, ...]) -> None:
         if whole is not None:
@@ -76,7 +83,8 @@ class Lokr(FactoredAdapter):
     def size_in_file(cls, tensors: Mapping[str, Tensor]) -> Size:
         low = tensors.get("lokr_w2_b", tensors.get("lokr_w1_b"))
         if low is None:
-            rank = max(1, round(alpha_in(tensors, 1)))
+            alpha = alpha_in(tensors, 1)
+            rank = max(1, round(alpha)) if isfinite(alpha) else 1
             return Size(rank, float(rank))
         return Size(low.shape[0], alpha_in(tensors, low.shape[0]))
 

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..config.network import FLAGS, NetworkConfig
+from ..config.network import NetworkConfig
+from ..config.network_args import FLAGS
 from .facts import DatasetFacts, SubsetFacts, TrainingFacts
 from .hashes import file_hashes
 

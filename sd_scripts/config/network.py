@@ -3,9 +3,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, ValidationError
+from pydantic import BeforeValidator
 
-from . import layer_choice, network_checks
+from ..errors import UserError
+from . import layer_choice, network_args, network_checks
 from .block_weights import CURVES, Blocks, curve, numbers
 from .layer_choice import LayerChoice
 from .network_kinds import ALGORITHMS, FACTORED, KINDS, LYCORIS, LYCORIS_MODULE, RANKED, WITH_ALPHA
@@ -17,13 +18,10 @@ from .schema import (
     Gt,
     Le,
     Lt,
-    Notice,
     Numbers,
     Problem,
     Ui,
     Words,
-    did_you_mean,
-    parameters,
     split_numbers,
 )
 
@@ -35,9 +33,6 @@ PRESETS = (
 )  # fmt: skip
 WITHOUT_CONVOLUTIONS = ("full-lin", "attn-mlp", "attn-only", "unet-transformer-only", "ia3")
 """Presets that leave 3x3 convolutions alone."""
-
-SAME_RESULT = {"bypass_mode": "Weights are never overwritten here, so the result is the same with and without it."}
-"""Arguments that people copy from elsewhere and that change nothing here -> why."""
 
 ANY = AppliesTo(methods=("lora",))
 
@@ -73,8 +68,8 @@ class NetworkConfig(Group):
     locon."""
 
     preset: Annotated[str | None, of(*LYCORIS), Ui(label="LyCORIS preset", choices=PRESETS)] = None
-    """Which layers are trained: a name, or a TOML file of LyCORIS. Empty: full with lycoris.kohya, and with other
-    network types the layers that LoRA has."""
+    """Which layers are trained: a name, or a TOML file of LyCORIS, which can also give some of them a kind and a rank
+    of their own. Empty: full with lycoris.kohya, and with other network types the layers that LoRA has."""
 
     network_dim: Annotated[int, Ge(1), of(*RANKED), Ui(label="Network rank", basic=True)] = 4
     """Rank: how much a network can hold. 4 to 32 for most things; more makes a larger file that also learns what it
@@ -119,11 +114,11 @@ class NetworkConfig(Group):
     rs_lora: Annotated[bool, of(*FACTORED, "glora"), Ui(label="Rank-stabilized")] = False
     """Scale by alpha / sqrt(rank) in place of alpha / rank, so that high ranks learn as fast as low ones."""
 
-    dora_wd: Annotated[bool, of(*FACTORED), Ui(label="DoRA")] = False
+    dora_wd: Annotated[bool, of(*FACTORED), Ui(label="DoRA"), Aliases("weight_decompose")] = False
     """Train the length of each row of a weight apart from its direction (DoRA). Slower; often learns more at low
     ranks."""
 
-    wd_on_output: Annotated[bool, of(*FACTORED), Ui(label="DoRA on outputs")] = True
+    wd_on_output: Annotated[bool, of(*FACTORED), Ui(label="DoRA on outputs"), Aliases("wd_on_out")] = True
     """DoRA's lengths are those of a weight's rows, one for each output. Many programs that draw pictures read every
     file as if it were off (a length for each input): turn it off for them."""
 
@@ -238,8 +233,16 @@ class NetworkConfig(Group):
         """The adapter kind, or None where `network_module` names none."""
         if self.module != LYCORIS_MODULE:
             return KINDS.get(self.module)
-        given = next((value for key, value in map(_split, self.network_args) if key == "algo"), None)
-        return ALGORITHMS.get((self.algo or given or "lora").lower())
+        return ALGORITHMS.get((self.algo or network_args.algorithm(self.network_args) or "lora").lower())
+
+    @property
+    def kinds(self) -> tuple[str | None, ...]:
+        """`kind`, and those that a preset's file gives to some layers."""
+        try:
+            chosen = self.chosen_layers if self.kind in LYCORIS else None
+        except UserError:
+            chosen = None
+        return (self.kind, *(ALGORITHMS.get(one) for one in (chosen.algorithms if chosen else ())))
 
     @property
     def layers(self) -> str | None:
@@ -275,56 +278,33 @@ class NetworkConfig(Group):
         return self.unit or (4 if self.module == LYCORIS_MODULE else 1)
 
     def resolved(self) -> NetworkConfig:
-        """With what `network_args` says put where it belongs.
+        """With what `network_args` says put where it belongs, and without what has no effect on its kind.
 
         Raises ValidationError for values that `relations` reports.
         """
-        given = {key: value for key, value in map(_split, self.network_args) if key not in SAME_RESULT}
-        return self.model_validate({**self.model_dump(), **given, "network_args": ()}) if self.network_args else self
+        given = {**network_args.given(self.network_args), "network_args": ()}
+        read = self.model_validate({**self.model_dump(), **given}) if self.network_args else self
+        return read.model_copy(update=network_args.idle(read))
+
+    def of_layer(self, name: str, role: str, layer: str) -> NetworkConfig:
+        """As it is for one layer: a preset's file may say of some that they differ. layer: its class.
+
+        Raises UserError.
+        """
+        chosen = self.chosen_layers
+        own = chosen.own_settings(name, role, layer) if chosen else None
+        return network_args.of_layer(self, own) if own else self
 
     def relations(self) -> Iterator[Problem]:
         if self.kind is None and self.module != LYCORIS_MODULE:
             names = ", ".join(KINDS)
             yield Problem("network_module", f"There is no network type {self.network_module!r}; there is: {names}.")
-        wrong = list(self._argument_problems())
+        wrong = list(network_args.problems(self))
         yield from wrong
         yield from self._part_problems()
         yield from self._weight_file_problems()
         if not any(problem.stops for problem in wrong):
             yield from network_checks.problems(self.resolved())
-
-    def _argument_problems(self) -> Iterator[Problem]:
-        seen: dict[str, str] = {}
-        known = _argument_names(self.kind)
-        for word in self.network_args:
-            key, value = _split(word)
-            if "=" not in word:
-                yield Problem("network_args", f"{word!r} is not of the form key=value.")
-            elif key in SAME_RESULT:
-                yield Notice("network_args", f"{key} has no effect. {SAME_RESULT[key]}")
-            elif key not in _argument_names(None):
-                hint = did_you_mean(key, known, f" There is: {', '.join(known)}.")
-                yield Problem("network_args", f"This network has no setting {key!r}.{hint}")
-            elif key in seen:
-                yield Problem("network_args", f"It has {key} twice; keep one of them.")
-            else:
-                yield from self._value_problems(key, value)
-            seen[key] = value
-
-    def _value_problems(self, key: str, value: str) -> Iterator[Problem]:
-        declared = parameters(NetworkConfig)[key]
-        try:
-            read = getattr(NetworkConfig.model_validate({key: value}), key)
-        except ValidationError as error:
-            yield Problem(
-                "network_args", f"{key}={value}: {error.errors()[0]['msg'][0].lower()}{error.errors()[0]['msg'][1:]}."
-            )
-            return
-        if getattr(self, key) not in (declared.default, read):
-            yield Problem(key, f"It is {getattr(self, key)} here and {value} in network_args; keep one of them.")
-        missing = declared.applies_to.missing("", "lora", self.kind)
-        if missing and read != declared.default:
-            yield Notice("network_args", f"{key} {missing}.")
 
     def _part_problems(self) -> Iterator[Problem]:
         if self.network_train_unet_only and self.network_train_text_encoder_only:
@@ -345,34 +325,6 @@ class NetworkConfig(Group):
                 f"It has {len(self.base_weights_multiplier)} numbers for {len(self.base_weights)} base_weights; "
                 "give one for each, or none.",
             )
-
-
-FLAGS = (
-    "network_module", "network_dim", "network_alpha", "network_dropout", "network_args", "network_weights",
-    "dim_from_weights", "network_train_unet_only", "network_train_text_encoder_only", "base_weights",
-    "base_weights_multiplier", "scale_weight_norms",
-)  # fmt: skip
-"""Settings that have a flag of their own in sd-scripts. All others of the section can stand in `network_args`."""
-
-
-def _argument_names(kind: str | None) -> list[str]:
-    """What `network_args` may set for a kind of network: the settings that apply to it and have no flag of their
-    own."""
-    return [
-        key
-        for key, parameter in parameters(NetworkConfig).items()
-        if (key not in FLAGS or parameter.aliases)
-        and (kind is None or kind in (parameter.applies_to.adapters or (kind,)))
-    ]
-
-
-def _split(word: str) -> tuple[str, str]:
-    """A word's key, under its present name, and value."""
-    key, _, value = word.partition("=")
-    return _ALIASES.get(key.strip(), key.strip()), value.strip().strip("'\"")
-
-
-_ALIASES = {alias: key for key, parameter in parameters(NetworkConfig).items() for alias in parameter.aliases}
 
 
 def rates(network: NetworkConfig, optimizer: Any) -> Mapping[str, float]:

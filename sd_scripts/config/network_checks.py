@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ..errors import UserError
+from . import network_args
 from .block_weights import CURVES, Blocks, curve, numbers
 from .schema import Notice, Problem, did_you_mean
 
@@ -34,9 +35,12 @@ def _preset_problems(network: NetworkConfig) -> Iterator[Problem]:
         yield Problem("preset", f"There is no preset {network.preset!r}, and it is no .toml file.{hint}")
         return
     try:
-        _ = network.chosen_layers
+        chosen = network.chosen_layers
     except UserError as error:
         yield Problem("preset", str(error))
+        return
+    for where, own in {**chosen.by_class, **chosen.by_name}.items() if chosen else ():
+        yield from network_args.layer_problems(network, where, own)
 
 
 def _kind_problems(network: NetworkConfig) -> Iterator[Problem]:

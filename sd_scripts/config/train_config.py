@@ -78,10 +78,11 @@ class TrainConfig(BaseModel):
         yield from self._without_effect()
 
     def _without_effect(self) -> Iterator[Problem]:
+        kinds = self.network.kinds if self.adapter else (None,)
         for parameter in all_parameters().values():
-            missing = parameter.applies_to.missing(self.family, self.method, self.adapter)
-            if missing and self.value(parameter) != parameter.default:
-                yield Notice(parameter.key, f"{parameter.label} {missing}.")
+            reasons = [parameter.applies_to.missing(self.family, self.method, kind) for kind in kinds]
+            if all(reasons) and self.value(parameter) != parameter.default:
+                yield Notice(parameter.key, f"{parameter.label} {reasons[0]}.")
 
 
 @cache

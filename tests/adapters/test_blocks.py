@@ -8,7 +8,7 @@ import pytest
 from torch import nn
 
 from sd_scripts.adapters.base import Size
-from sd_scripts.adapters.blocks import BlockSizes, curve_values, rate_factors
+from sd_scripts.adapters.blocks import curve_values, rate_factors, size_of
 from sd_scripts.config.network import NetworkConfig
 from sd_scripts.families.base import Target
 
@@ -37,7 +37,7 @@ def test_without_any_there_are_no_factors() -> None:
 def test_factors_not_above_the_threshold_are_0() -> None:
     found = rate_factors(NetworkConfig(down_lr_weight="0.1,0.2,0.3,1,1,1,1,1,1,1,1,1", block_lr_zero_threshold=0.2))
     assert found is not None
-    assert found[:4] == [0, 0, 0.3, 1]
+    assert found[:4] == (0, 0, 0.3, 1)
 
 
 LINEAR, SPATIAL, POINT = nn.Linear(2, 2), nn.Conv2d(2, 2, 3), nn.Conv2d(2, 2, 1)
@@ -69,4 +69,4 @@ DIMS = tuple(range(25))
 )
 def test_size_of_a_layer(settings: dict, module: nn.Module, block: int | None, size: Size | None) -> None:
     network = NetworkConfig(network_dim=8, network_alpha=4, **settings)
-    assert BlockSizes(network).size_of(Target("x", module, "unet", block)) == size
+    assert size_of(Target("x", module, "unet", block), network) == size

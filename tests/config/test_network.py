@@ -163,6 +163,8 @@ def test_module_and_algorithm_name_the_kind(settings: dict[str, Any], kind: str 
     [
         ("decompose_both=False", "decompose_both", False),
         ("use_cp=True", "use_tucker", True),
+        ("weight_decompose=True", "dora_wd", True),
+        ("wd_on_out=False", "wd_on_output", False),
         ("dropout=0.2", "network_dropout", 0.2),
         ("factor=-1", "factor", -1),
         ("preset=attn-mlp", "preset", "attn-mlp"),
@@ -184,6 +186,19 @@ LYCORIS_CASES: list[tuple[dict[str, Any], str]] = [
         {**LYCORIS, "network_args": ["bypass_mode=False"]},
         "network_args: bypass_mode has no effect. "
         "Weights are never overwritten here, so the result is the same with and without it.",
+    ),
+    (
+        {**LYCORIS, "network_args": ["disable_conv_cp=True"]},
+        "network_args: disable_conv_cp is the opposite of use_tucker; give that one.",
+    ),
+    (
+        {**LYCORIS, "network_args": ["train_t5xxl=False"]},
+        "network_args: train_t5xxl has no effect. It is of models with a T5 text encoder, which none of these is.",
+    ),
+    (
+        {"network_args": ["preset=attn-only"]},
+        "network_args: preset has no effect on lora networks; it works for locon, loha, lokr, ia3, lycoris_dylora, "
+        "glora, diag-oft, boft, full.",
     ),
     (
         {**LYCORIS, "network_args": ["algo=loha", "factor=4"]},
@@ -219,11 +234,18 @@ def test_what_does_not_go_together_in_other_kinds_is_said(settings: dict[str, An
     [
         (None, "There is no file {0}; name a TOML file of LyCORIS, or one of its presets."),
         ('lora_kind = "a"', "{0} has lora_kind, which no LyCORIS preset knows; there is enable_conv, use_fnmatch, "
-         "unet_target_module, unet_target_name, text_encoder_target_module, text_encoder_target_name, exclude_name."),
+         "unet_target_module, unet_target_name, text_encoder_target_module, text_encoder_target_name, exclude_name, "
+         "module_algo_map, name_algo_map."),
         ("enable_conv = 1", "{0}: enable_conv is 1; it must be true or false."),
         ('exclude_name = "a"', "{0}: exclude_name is 'a'; it must be a list of texts."),
-        ("[name_algo_map.x]\nalgo = 'loha'", "{0} gives layers kinds of their own (name_algo_map), which can't be done "
-         "here; take that out."),
+        ("name_algo_map = 1", "{0}: name_algo_map is 1; it must be tables, each with the settings of some layers."),
+        ("unet_target_name = ['*.to_k']", "{0}: '*.to_k' of unet_target_name is no regular expression; write .* for "
+         "anything, or set use_fnmatch."),
+        ("[name_algo_map.x]\nalgo = 'tlora'", "{0}: x: algo=tlora: input should be 'lora', 'locon', 'loha', 'lokr', "
+         "'ia3', 'dylora', 'glora', 'diag-oft', 'boft' or 'full'."),
+        ("[module_algo_map.Attention]\ndim = 0", "{0}: Attention: dim=0: input should be greater than or equal to 1."),
+        ("[module_algo_map.Attention]\nfactr = 0", "{0}: Attention has 'factr', which no layer can have. "
+         "Did you mean factor?"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_with_a_presets_file(text: str | None, sentence: str, tmp_path: Path) -> None:
@@ -237,3 +259,21 @@ def test_what_is_wrong_with_a_presets_file(text: str | None, sentence: str, tmp_
 def test_a_preset_that_does_not_exist() -> None:
     (problem,) = NetworkConfig(network_module="lycoris.kohya", preset="attn-mpl").relations()
     assert str(problem) == "preset: There is no preset 'attn-mpl', and it is no .toml file. Did you mean attn-mlp?"
+
+
+def test_what_has_no_effect_has_none() -> None:
+    """A network of LoRA trains the same layers with LyCORIS' settings as without them."""
+    network = NetworkConfig(network_args=("preset=attn-only", "train_norm=True"), conv_dim=2).resolved()
+    assert (network.layers, network.train_norm, network.conv_dim) == (None, False, 2)
+
+
+def test_settings_of_a_kind_that_some_layers_have_are_settings_of_the_network(tmp_path: Path) -> None:
+    file = tmp_path / "own.toml"
+    file.write_text("[module_algo_map.FeedForward]\nalgo = 'LoKr'\n", encoding="utf-8")
+    flat = {"network_module": "lycoris.kohya", "preset": str(file), "factor": 8, "constraint": 0.1}
+    loaded = from_flat({**flat, "train_data_dir": "x", "resolution": "512"})
+    assert [str(problem) for problem in loaded.problems if problem.key in flat] == [
+        "constraint: Constraint has no effect on locon networks; it works for diag-oft, boft."
+    ]
+    own = loaded.unwrap().network.resolved().of_layer("lora_unet_mid_x_ff_net_2", "mlp", "Linear")
+    assert (own.kind, own.factor, own.constraint) == ("lokr", 8, 0)

@@ -14,13 +14,15 @@ SIZES = ("add_embedding.linear_1", "add_embedding.linear_2")
 
 
 def role_of(path: str) -> str:
-    """A layer's path in the U-Net or the text encoder -> attention, mlp, projection, resnet, sampler, end or time.
+    """A layer's path in the U-Net or the text encoder -> attention, mlp, projection, resnet, downsampler,
+    upsampler, end or time.
 
     A normalization has the role of what it stands in, where it is no attention.
     """
     for mark, role in (
         (".attn", "attention"), ("self_attn.", "attention"), (".ff.", "mlp"), ("mlp.", "mlp"),
-        (".attentions.", "projection"), (".resnets.", "resnet"), ("samplers.", "sampler"), ("_embedding.", "time"),
+        (".attentions.", "projection"), (".resnets.", "resnet"), ("downsamplers.", "downsampler"),
+        ("upsamplers.", "upsampler"), ("_embedding.", "time"),
     ):  # fmt: skip
         if mark in path:
             return role
