@@ -48,7 +48,7 @@ def serve(port: int, runs: str) -> tuple[subprocess.Popen[str], float]:
     """The app, and the seconds until it said that it serves."""
     began = time.perf_counter()
     app = subprocess.Popen(
-        [sys.executable, "-m", "kohya_gui.app", "--server_port", str(port), "--runs", runs, "--state", runs],
+        [sys.executable, "-m", "kohya_gui", "--server_port", str(port), "--runs", runs, "--state", runs],
         cwd=ROOT, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert app.stdout is not None

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import getpass
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -35,8 +37,9 @@ from . import (
     train_page,
 )
 from .delivery import Delivery
+from .guard import Guard
 from .login import Door
-from .options import BadOption, Options, read_options
+from .options import LOOPBACK, BadOption, Options, read_options
 from .preferences import PreferenceFile, Preferences
 from .runs.store import RunStore
 from .runs.supervisor import ENGINE, ROOT, Supervisor
@@ -50,6 +53,8 @@ TITLE = "LoRA Studio"
 PRESETS = ROOT / "presets"
 DEMO = PRESETS / "lora" / "demo.json"
 LARGEST_UPLOAD = "64mb"
+UPLOADS_STAY = (3600, 24 * 3600)
+"""How often is looked for what visitors sent to Gradio's own fields, and how old it may become, both in seconds."""
 
 
 @dataclass
@@ -79,27 +84,35 @@ def parts(options: Options, engine: Sequence[str] = ENGINE) -> Parts:
 
 
 def build(made: Parts) -> gr.Blocks:
-    tops = partial(theme.header, TITLE, can_leave=made.settings.options.asks)
-    with texts.building():
-        with gr.Blocks(title=TITLE, fill_width=True, analytics_enabled=False) as page:
-            api.build(made.supervisor)  # before anything else takes the names
-            _top(tops(""))
-            train_page.build(made.train)
-        for path, filled in _others(made).items():
-            with page.route(theme.PAGES[path], f"/{path}"):
-                _top(tops(path))
-                filled()
+    """All pages in one context: Gradio builds its whole server whenever it leaves one, as it does for every
+    `with page.route(...)`."""
+    page = gr.Blocks(title=TITLE, fill_width=True, analytics_enabled=False, delete_cache=UPLOADS_STAY)
+    fillings = _pages(made)
+    for path in fillings:
+        if path:
+            page.route(theme.PAGES[path], f"/{path}")
+    with texts.building(), page:
+        for path, filled in fillings.items():
+            page.current_page = path
+            _top(theme.header(TITLE, path, can_leave=made.settings.options.asks))
+            filled()
     return page
 
 
-def _others(made: Parts) -> dict[str, Callable[[], None]]:
+def _pages(made: Parts) -> dict[str, Callable[[], None]]:
     """Path -> what puts that page into the Blocks that are being built."""
     return {
+        "": partial(_first, made),
         "dataset": dataset_page.build,
         "runs": runs_page.build,
         "tools": partial(tool_page.build_all, TOOLS),
         "settings": partial(settings_page.build, made.settings),
     }
+
+
+def _first(made: Parts) -> None:
+    api.build(made.supervisor)  # before anything else takes the names
+    train_page.build(made.train)
 
 
 def _top(header: str) -> None:
@@ -110,6 +123,7 @@ def _top(header: str) -> None:
 
 def _served(made: Parts) -> dict[str, Any]:
     """Plain routes, and what stands around all of them."""
+    options = made.settings.options
     heads = {path: partial(theme.head, path) for path in theme.FILES}
     routers = (
         live.router(made.supervisor.store, made.supervisor, made.board),
@@ -119,7 +133,10 @@ def _served(made: Parts) -> dict[str, Any]:
     )
     return {
         "routes": [route for router in routers for route in router.routes],
-        "middleware": [Middleware(Delivery, heads, partial(login.page, TITLE))],
+        "middleware": [
+            Middleware(Guard, any_name=options.asks or options.no_auth),
+            Middleware(Delivery, heads, partial(login.page, TITLE)),
+        ],
     }
 
 
@@ -155,6 +172,8 @@ def serve(options: Options, engine: Sequence[str] = ENGINE) -> gr.Blocks:
         theme=theme.calm(),
         css=theme.text("style.css"),
     )
+    gc.freeze()  # the pages stay: no collection has to look through them again
+    gc.enable()
     return page
 
 
@@ -166,6 +185,13 @@ def add_user(options: Options) -> int:
     Users(options.users_file).add(str(options.add_user), password)
     print(f"{options.add_user} is in {options.users_file}; start the app with --users {options.users_file}")
     return 0
+
+
+def addresses(options: Options, shared: str | None = None) -> list[str]:
+    """What to type into a browser: here, elsewhere, anywhere."""
+    names = [LOOPBACK[0], socket.gethostname()] if options.listen in ("0.0.0.0", "::") else [options.listen]  # noqa: S104
+    hosts = [f"[{name}]" if ":" in name else name for name in names]
+    return [*(f"http://{host}:{options.server_port}" for host in hosts), *([shared] if shared else [])]
 
 
 def main(argv: Sequence[str] | None = None, *, engine: Sequence[str] = ENGINE) -> int:
@@ -184,7 +210,8 @@ def main(argv: Sequence[str] | None = None, *, engine: Sequence[str] = ENGINE) -
         print(
             "Warning: everyone who can reach this machine can use the app, because --no-auth is given.", file=sys.stderr
         )
-    print(f"Serving on {page.local_url}" + (f" and {page.share_url}" if page.share_url else ""), flush=True)
+    print(f"Serving on {' and '.join(addresses(options, page.share_url))}", flush=True)
+    print("Ctrl-C ends the app; what is being trained goes on.", flush=True)
     over = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: over.set())
     try:
@@ -192,7 +219,7 @@ def main(argv: Sequence[str] | None = None, *, engine: Sequence[str] = ENGINE) -
     except KeyboardInterrupt:
         pass
     finally:
-        page.close()
+        page.close(verbose=False)
     return 0
 
 

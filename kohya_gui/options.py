@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import socket
 from collections.abc import Sequence
@@ -13,11 +12,11 @@ from typing import Any
 from sd_scripts.config import toml
 from sd_scripts.errors import UserError
 
+from .flags import DEFAULT_PORT, parser
 from .runs.supervisor import ROOT
 from .users import Users
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-DEFAULT_PORT = 7860
 STATE = ROOT / "outputs" / "app"
 NOT_IN_FILES = ("settings", "add_user")
 
@@ -57,6 +56,11 @@ class Options:
         return self.share or self.listen not in LOOPBACK
 
     @property
+    def for_others(self) -> bool:
+        """Whether it is meant for others too, perhaps behind a proxy: then nobody's own folder is open by itself."""
+        return bool(self.reachable or self.root_path or self.users)
+
+    @property
     def users_file(self) -> Path:
         return self.users or self.state / "users.txt"
 
@@ -88,35 +92,6 @@ class Options:
                 f"Port {self.server_port} on {self.listen} is in use, perhaps by this app in another window; "
                 f"end that program or choose another port with --server_port {self.server_port + 1}."
             )
-
-
-def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(
-        prog="gui.py", description="Trains Stable Diffusion LoRAs from the browser.", argument_default=argparse.SUPPRESS
-    )
-    add = made.add_argument
-    add("--config", metavar="FILE", help="TOML file: [server] holds these options, [settings] what the form opens with")
-    add(
-        "--listen",
-        metavar="ADDRESS",
-        help="address to listen on; 0.0.0.0 for all (default: 127.0.0.1, this machine only)",
-    )
-    add("--server_port", type=int, metavar="PORT", help=f"port to listen on (default: {DEFAULT_PORT})")
-    add("--inbrowser", action="store_true", help="open the page in this machine's browser")
-    add("--share", action="store_true", help="also make the page reachable over a public address of Gradio's")
-    add("--username", metavar="NAME", help="ask visitors for this name")
-    add("--password", metavar="PASSWORD", help="and for this password")
-    add("--users", metavar="FILE", nargs="?", const="", help="ask for a name and password of this file of users")
-    add("--add_user", metavar="NAME", help="ask for a password here, write the user to the file of users, and end")
-    add("--no-auth", action="store_true", dest="no_auth", help="let anyone in who can reach the page")
-    add(
-        "--allow", metavar="FOLDER", action="append", help="let the app read and write this folder too; may be repeated"
-    )
-    add("--headless", action="store_true", help="open no window on this machine, whatever else is asked for")
-    add("--root_path", metavar="PATH", help="path under which a proxy shows the page, such as /trainer")
-    add("--runs", metavar="FOLDER", type=Path, help="where the folders of runs lie (default: outputs/runs)")
-    add("--state", metavar="FOLDER", type=Path, help="where the app keeps its own settings (default: outputs/app)")
-    return made
 
 
 def read_options(argv: Sequence[str] | None = None) -> Options:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from html import escape
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import gradio as gr
 
@@ -23,6 +22,7 @@ from .preferences import BadPreferences, PreferenceFile, Preferences, as_paths, 
 from .runs.supervisor import ROOT, Supervisor
 from .texts import t
 from .users import Users
+from .wires import QUICK
 
 DEMO = "demo"
 PACKAGES = ("gradio", "torch", "diffusers", "transformers", "accelerate", "bitsandbytes", "xformers", "tensorboard")
@@ -43,29 +43,37 @@ class SettingsDesk:
     def apply(self) -> None:
         """What was chosen holds from now on. Raises BadPreferences, BadToml."""
         self.now = self.file.read()
-        more = (*self.options.allow, *as_paths(self.now.allow)) if not self.options.reachable else self.options.allow
-        rules = access.Rules.in_the_open if self.options.reachable else access.Rules.at_home
+        others = self.options.for_others
+        more = self.options.allow if others else (*self.options.allow, *as_paths(self.now.allow))
+        rules = access.Rules.in_the_open if others else access.Rules.at_home
         access.use(rules([*more, self.options.runs]).without(self.options.state))
         self.supervisor.resume_lost = self.now.resume_lost or self.options.resume_lost
 
-    def save(self, preset: str, resume_lost: bool, allow: str) -> str:
+    def save(self, preset: str, resume_lost: bool) -> str:
+        chosen = replace(self.now, resume_lost=bool(resume_lost), preset="" if preset == DEMO else str(preset))
+        more = t("What the form opens with counts for new visitors from the next start on.")
+        return self._saved(lambda: chosen, more)
+
+    def open_folders(self, lines: str) -> str:
+        return self._saved(lambda: replace(self.now, allow=folders(lines)), "")
+
+    def _saved(self, chosen: Callable[[], Preferences], more: str) -> str:
         try:
-            allowed = self.now.allow if self.options.reachable else folders(allow)
-            self.file.write(Preferences(allowed, bool(resume_lost), "" if preset == DEMO else str(preset)))
-            self.apply()
+            self._keep(chosen())
         except UserError as error:
             return notes.sentence(str(error))
-        return notes.sentence(
-            t("Saved. What the form opens with counts for new visitors from the next start on."), "quiet"
-        )
+        return notes.sentence(" ".join(filter(None, [t("Saved."), more])), "quiet")
+
+    def _keep(self, chosen: Preferences) -> None:
+        if self.options.for_others and chosen.allow != self.now.allow:
+            raise BadPreferences("Others use the app too, so folders are only allowed with --allow at its start.")
+        self.file.write(chosen)
+        self.apply()
 
     def allow(self, place: str) -> str:
         """Opens the folder that a field names to the app, and says which it is. Raises UserError."""
-        if self.options.reachable:
-            raise BadPreferences("Others can reach the app, so folders are only allowed with --allow at its start.")
         (folder,) = folders(place)
-        self.file.write(replace(self.now, allow=(*self.now.allow, folder)))
-        self.apply()
+        self._keep(replace(self.now, allow=(*self.now.allow, folder)))
         return folder
 
     def presets(self) -> list[str]:
@@ -101,8 +109,8 @@ class SettingsDesk:
         return _list(facts)
 
     def opened(self) -> tuple[str, str]:
-        """For a visitor who has just come."""
-        return self.about(), self.rights()
+        """For a visitor who has just come: folders may have been allowed on another page since the start."""
+        return self.rights(), "\n".join(self.now.allow)
 
 
 def machine() -> str:
@@ -144,26 +152,25 @@ def build(desk: SettingsDesk) -> None:
     with gr.Column(elem_id="settings"):
         with gr.Column(elem_classes="card"):
             gr.HTML(f"<h2>{t('This browser')}</h2>{_browser()}")
-        inputs, save, saved = _choices(desk)
+        _training(desk)
+        _access(desk)
         with gr.Column(elem_classes="card"):
             gr.HTML(
                 f'<h2>TensorBoard</h2><p class="quiet">{t("Curves of every run, drawn by a program of their own.")}</p>'
                 '<div id="settings-board"></div>'
             )
         with gr.Column(elem_classes="card"):
-            gr.HTML(f"<h2>{t('Access')}</h2>")
-            rights = gr.HTML(elem_id="settings-rights")
-        with gr.Column(elem_classes="card"):
             gr.HTML(f"<h2>{t('This app')}</h2>")
-            about = gr.HTML(elem_id="settings-about")
+            gr.context.Context.root_block.load(desk.about, None, gr.HTML(elem_id="settings-about"), **QUICK)
         with gr.Column(elem_classes="card"):
             gr.HTML(f"<h2>{t('This machine')}</h2>")
             report = gr.HTML(elem_id="settings-machine")
             look = gr.Button(t("Look again"), size="md", elem_id="look-again")
-    _connect(desk, (inputs, save, saved), (about, rights), (look, report))
+            gr.context.Context.root_block.load(machine, None, report, **QUICK)
+            look.click(machine, None, report, **QUICK)
 
 
-def _choices(desk: SettingsDesk) -> tuple[list[Any], gr.Button, gr.HTML]:
+def _training(desk: SettingsDesk) -> None:
     now, names = desk.now, desk.presets()
     with gr.Column(elem_classes="card"):
         gr.HTML(f"<h2>{t('Training')}</h2>")
@@ -181,19 +188,30 @@ def _choices(desk: SettingsDesk) -> tuple[list[Any], gr.Button, gr.HTML]:
                 info=t("After a power loss or a restart of the machine such runs go on by themselves."),
                 elem_id="settings-resume",
             )
-            allow = gr.Textbox(
-                "\n".join(now.allow),
+        save = gr.Button(t("Save settings"), variant="primary", elem_id="save-settings")
+        save.click(desk.save, [preset, resume], gr.HTML(elem_id="settings-saved"), **QUICK)
+
+
+def _access(desk: SettingsDesk) -> None:
+    with gr.Column(elem_classes="card"):
+        gr.HTML(f"<h2>{t('Folders that the app may use')}</h2>")
+        rights = gr.HTML(elem_id="settings-rights")
+        shown = not desk.options.for_others
+        with gr.Column(elem_classes="fields", visible=shown):
+            more = gr.Textbox(
                 lines=2,
                 max_lines=8,
                 label=t("Folders to use besides"),
                 info=t("One a line: models and images there may be read, and results written."),
                 elem_id="settings-allow",
                 elem_classes="wide",
-                visible=not desk.options.reachable,
             )
-        save = gr.Button(t("Save settings"), variant="primary", elem_id="save-settings")
-        saved = gr.HTML(elem_id="settings-saved")
-    return [preset, resume, allow], save, saved
+        save = gr.Button(t("Allow these folders"), variant="primary", elem_id="save-allow", visible=shown)
+        saved = gr.HTML(elem_id="settings-allowed")
+        kept = gr.Textbox(visible=False)
+        came = gr.context.Context.root_block.load(desk.opened, None, [rights, kept], **QUICK)
+        came.then(None, [kept, more], more, js="(kept, typed) => typed || kept")
+        save.click(desk.open_folders, more, saved, **QUICK).then(desk.rights, None, rights, **QUICK)
 
 
 def _browser() -> str:
@@ -208,14 +226,3 @@ def _browser() -> str:
         f'<div class="pair"><label for="set-colours">{t("Colours")}</label>'
         f'<select id="set-colours">{colours}</select></div>'
     )
-
-
-def _connect(desk: SettingsDesk, choices: tuple[Any, Any, Any], told: tuple[Any, Any], seen: tuple[Any, Any]) -> None:
-    quick: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-    inputs, save, saved = choices
-    look, report = seen
-    here = gr.context.Context.root_block
-    here.load(desk.opened, None, list(told), **quick)
-    here.load(machine, None, report, **quick)
-    look.click(machine, None, report, **quick)
-    save.click(desk.save, inputs, saved, **quick).then(desk.opened, None, list(told), **quick)

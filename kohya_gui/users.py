@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from sd_scripts.errors import UserError
@@ -63,8 +64,10 @@ def matches(password: str, stored: str) -> bool:
         return False
 
 
-NOBODY = hashed("", b"\0" * SALT_BYTES)
-"""Compared with where there is no such user, so that the answer takes as long."""
+@cache
+def nobody() -> str:
+    """Compared with where there is no such user, so that the answer takes as long."""
+    return hashed("", b"\0" * SALT_BYTES)
 
 
 @dataclass
@@ -95,7 +98,7 @@ class Users:
 
     def accepts(self, name: str, password: str) -> bool:
         stored = self._all().get(name)
-        return matches(password, stored or NOBODY) and stored is not None
+        return matches(password, stored or nobody()) and stored is not None
 
     def add(self, name: str, password: str) -> None:
         """Adds the user, or gives one that is there a new password. Raises BadUsers."""

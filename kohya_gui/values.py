@@ -85,6 +85,8 @@ def _joined(parameter: Parameter, value: object) -> str:
     """On one line where that is read the same, else one item a line."""
     if not isinstance(value, Sequence) or isinstance(value, str):
         return "" if value is None else str(value)
+    if not value:
+        return ""
     items = [str(item) for item in value]
     line = (", " if holds_numbers(parameter) else " ").join(items)
     return line if typed(parameter, line) == tuple(value) else "\n".join([*items, ""])

@@ -11,12 +11,6 @@ from pathlib import Path
 from setup.bootstrap import ROOT, Environment, Wanted, ensure, hand_over
 from setup.console import SetupProblem, lenient_output
 
-APP_OPTIONS = """
-the app's own options (handed on as they are):
-  --listen ADDRESS  --server_port PORT  --inbrowser  --share  --username NAME  --password WORD
-  --users FILE  --add_user NAME  --no-auth  --allow FOLDER  --headless  --root_path PATH  --config FILE
-  --runs FOLDER  --state FOLDER  --resume_lost
-"""
 CHOICE = re.compile(r"auto|default|cpu|xpu|cu\d{3}|rocm\d+(\.\d+){1,2}|(https?|file)://\S+")
 
 
@@ -32,7 +26,7 @@ def torch_index(text: str) -> str:
 def own_options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="gui.py", description="Sets up on first use, then serves the app in the browser.", add_help=False,
-        allow_abbrev=False, epilog=APP_OPTIONS, formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )  # fmt: skip
     parser.add_argument(
         "--torch-index", type=torch_index, default="auto", metavar="INDEX",
@@ -50,16 +44,23 @@ def run(arguments: Sequence[str]) -> None:
     parser = own_options()
     own, rest = parser.parse_known_args(arguments)
     if "-h" in rest or "--help" in rest:
-        parser.print_help()
-        return
+        return show_help(parser)
     environment = Environment()
     if not own.no_setup:
         python = ensured(Wanted(own.torch_index, reinstall=own.reinstall), environment)
         if not environment.is_active:
             hand_over(python, ROOT / "gui.py", rest)
-    from kohya_gui.app import main
+    from kohya_gui.__main__ import main
 
-    main(rest)
+    sys.exit(main(rest))
+
+
+def show_help(own: argparse.ArgumentParser) -> None:
+    from kohya_gui.flags import parser
+
+    own.print_help()
+    print("\nThe app's own options, which come after these:\n")
+    print(parser().format_help().partition("\n\n")[2].partition("\n\n")[2])
 
 
 def ensured(wanted: Wanted, environment: Environment) -> Path:
