@@ -7,6 +7,7 @@ from typing import Any
 
 from sd_scripts.errors import UserError
 
+from . import sentences
 from .live import Answer
 
 
@@ -15,4 +16,4 @@ def told(action: Callable[[], Any], wrong: int = 409) -> Answer:
     try:
         return Answer(action())
     except UserError as error:
-        return Answer({"error": str(error)}, wrong)
+        return Answer({"error": sentences.shown(str(error))}, wrong)

@@ -22,7 +22,7 @@ from sd_scripts.data import headers
 from sd_scripts.data.texts import OTHER_ENDINGS
 from sd_scripts.errors import UserError
 
-from . import access, pictures
+from . import access, pictures, sentences
 from .answers import told
 from .live import Answer, meant, signed_in
 from .runs.supervisor import ROOT
@@ -153,7 +153,7 @@ def _making(routes: APIRouter) -> None:
         try:
             path = await take(name, folder, request.stream())
         except UserError as error:
-            return Answer({"error": str(error)}, 409)
+            return Answer({"error": sentences.shown(str(error))}, 409)
         return Answer({"folder": str(path.parent)})
 
     @routes.post("/prepare", dependencies=[Depends(meant)])

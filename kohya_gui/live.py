@@ -15,7 +15,7 @@ from fastapi.responses import FileResponse, Response
 
 from sd_scripts.errors import UserError
 
-from . import runs_routes
+from . import runs_routes, sentences
 from .runs import trained
 from .runs.machine import Machine
 from .runs.store import PICTURES, NoSuchRun, RunStore
@@ -85,9 +85,9 @@ def _told(action: Callable[[], Any]) -> Answer:
     try:
         return Answer(action())
     except NoSuchRun as error:
-        return Answer({"error": str(error)}, 404)
+        return Answer({"error": sentences.shown(str(error))}, 404)
     except UserError as error:
-        return Answer({"error": str(error)}, 409)
+        return Answer({"error": sentences.shown(str(error))}, 409)
     except OSError as error:  # a full disk, most often
         return Answer({"error": f"{error.filename or 'The disk'}: {error.strerror or error}."}, 507)
 
@@ -117,7 +117,7 @@ def _reading(routes: APIRouter, store: RunStore, supervisor: Supervisor, board: 
         try:
             path = store.picture(run_id, file)
         except UserError as error:
-            return Answer({"error": str(error)}, 404)
+            return Answer({"error": sentences.shown(str(error))}, 404)
         return FileResponse(
             path, media_type=PICTURES[path.suffix.lower()], headers={"Cache-Control": "private, max-age=3600"}
         )

@@ -15,7 +15,7 @@ from typing import Any
 from sd_scripts.config.block_weights import BLOCKS, SD
 from sd_scripts.config.schema import Problem
 
-from . import layout, visible
+from . import layout, sentences, visible
 from .entries import Entries
 from .texts import t
 
@@ -108,7 +108,7 @@ def _mark(problem: Problem) -> str:
     colour = "var(--bad)" if problem.stops else "var(--warn)"
     return (
         f"#p-{problem.key} {{ --field-edge: {colour} }} "
-        f'#p-{problem.key}::after {{ content: "{css_text(problem.message)}"; color: {colour} }}'
+        f'#p-{problem.key}::after {{ content: "{css_text(sentences.shown(problem.message))}"; color: {colour} }}'
     )
 
 

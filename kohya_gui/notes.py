@@ -7,7 +7,7 @@ from html import escape
 
 from sd_scripts.config.schema import Problem
 
-from . import layout
+from . import layout, sentences
 from .access import Outside
 from .texts import t
 
@@ -24,7 +24,8 @@ def problem_list(problems: Sequence[Problem]) -> str:
 
 def _entry(problem: Problem) -> str:
     kind = "problem" if problem.stops else "notice"
-    return f'<li class="{kind}">{_name(problem.key)} <span>{escape(problem.message)}</span>{_way_out(problem)}</li>'
+    said = escape(sentences.shown(problem.message))
+    return f'<li class="{kind}">{_name(problem.key)} <span>{said}</span>{_way_out(problem)}</li>'
 
 
 def _way_out(problem: Problem) -> str:
@@ -44,6 +45,5 @@ def _name(key: str) -> str:
 
 
 def sentence(text: str, kind: str = "problem") -> str:
-    return (
-        f'<section class="notes" role="status"><ul><li class="{kind}"><span>{escape(text)}</span></li></ul></section>'
-    )
+    said = escape(sentences.shown(text))
+    return f'<section class="notes" role="status"><ul><li class="{kind}"><span>{said}</span></li></ul></section>'

@@ -17,7 +17,7 @@ from sd_scripts.config.schema import Parameter
 from sd_scripts.data import headers
 from sd_scripts.errors import UserError
 
-from . import access
+from . import access, sentences
 from .answers import told
 from .live import Answer, meant, signed_in
 from .runs.supervisor import ROOT
@@ -132,7 +132,7 @@ def router(allow: Callable[[str], str]) -> APIRouter:
         try:
             return Answer(looked_into(path, Wish(kind, write, words.strip(), every)))
         except UserError as error:
-            return Answer({"error": str(error), "opens": getattr(error, "opens", "")}, 409)
+            return Answer({"error": sentences.shown(str(error)), "opens": getattr(error, "opens", "")}, 409)
 
     @routes.post("/allow", dependencies=[Depends(meant)])
     def open_up(path: str) -> Answer:
