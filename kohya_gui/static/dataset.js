@@ -82,8 +82,7 @@
       this.pagers = [0, 1].map(() => make("div", { class: "pager" }))
       return make("section", { class: "card gallery", "aria-label": t("Pictures and captions") },
         make("div", { class: "bar" }, labelled(t("Search"), this.words, "wide"), labelled(t("Show"), this.state), labelled(t("Captions end in"), this.endings)),
-        make("div", { class: "bar steps" }, this.undoButton, this.redoButton), this.chips,
-        make("div", { class: "bar" }, this.count, this.pagers[0]), this.grid, this.pagers[1])
+        this.chips, make("div", { class: "bar steps" }, this.count, this.undoButton, this.redoButton, this.pagers[0]), this.grid, this.pagers[1])
     }
 
     buildEdit() {

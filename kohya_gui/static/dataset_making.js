@@ -6,13 +6,22 @@
   const field = (id, more = {}) => make("input", { id, type: "text", spellcheck: "false", autocomplete: "off", ...more })
   const last = (path) => path.replace(/[\\/]+$/, "").split(/[\\/]/).pop() || ""
 
-  // A path that was made, ready to be put into the form of the Train page.
-  function made(key, path) {
+  // Places that were made, by the settings they are for: to be copied, or put into the form of the Train page.
+  function shown(key, path) {
     const copy = button(t("Copy"), async () => {
-      try { await navigator.clipboard.writeText(path); copy.textContent = t("Copied") } catch { getSelection().selectAllChildren(shown) }
+      try { await navigator.clipboard.writeText(path); copy.textContent = t("Copied") } catch { getSelection().selectAllChildren(code) }
     })
-    const shown = make("code", {}, path)
-    return make("p", { class: "made" }, make("span", {}, key), shown, copy)
+    const code = make("code", {}, path)
+    return make("p", { class: "made" }, make("span", {}, key), code, copy)
+  }
+  const NOWHERE = { train_data_dir: "", reg_data_dir: "", dataset_config: "", in_json: "" }
+  const use = (words, places) => button(words, () => {
+    const [place] = Object.values(places)
+    window.bringToForm({ ...NOWHERE, ...places }, t("The images of {place} are in the form.", { place }))
+  }, { class: "main use" })
+  function made(places) {
+    const given = Object.fromEntries(Object.entries(places).filter(([, path]) => path))
+    return [...Object.entries(given).map(([key, path]) => shown(key, path)), make("div", { class: "buttons" }, use(t("Train with it"), given))]
   }
   const sentence = (error) => make("p", { class: "bad" }, error.message)
 
@@ -57,14 +66,14 @@
       try {
         const done = await call("prepare", null, { name: name.value, parts })
         put(said, make("p", { class: "good" }, t("{count} files were copied; the originals stay as they were.", { count: number(done.files) })),
-          made("train_data_dir", done.train_data_dir), done.reg_data_dir && made("reg_data_dir", done.reg_data_dir))
+          ...made({ train_data_dir: done.train_data_dir, reg_data_dir: done.reg_data_dir }))
       } catch (error) { put(said, sentence(error)) }
       start.disabled = false
     }, { class: "main", id: "ds-prepare" })
     document.addEventListener("dataset-opened", ({ detail }) => { name.value = last(detail.path).replace(/^\d+_/, ""); put(said) })
     return part(t("Prepare for training"), false, make("p", { class: "quiet" }, t("Copies the open folder into one named <repeats>_<identifier> <class>, as training reads it. Nothing is moved or deleted.")),
       make("div", { class: "two" }, labelled(t("Identifier"), words), labelled(t("Class"), kind)), make("div", { class: "two" }, labelled(t("Repeats"), repeats), labelled(t("Name of the set"), name)),
-      make("div", { class: "two" }, labelled(t("Regularization folder"), reg), labelled(t("Its repeats"), regRepeats)), make("div", { class: "buttons" }, start), said)
+      make("div", { class: "two" }, labelled(t("Regularization folder"), reg, "wants:folder"), labelled(t("Its repeats"), regRepeats)), make("div", { class: "buttons" }, start), said)
   }
 
   function balance(page) {
@@ -83,10 +92,13 @@
       try { put(said, ...await work()) } catch (error) { put(said, sentence(error)) }
       made.disabled = false
     }, { id }); return made }
-    const file = act(t("Write a dataset file"), "ds-balance-file", async () => [made("dataset_config", (await call("balance", null, { folder: page.folder, name: name.value, repeats: repeats() })).dataset_config)])
+    const file = act(t("Write a dataset file"), "ds-balance-file", async () => {
+      const { dataset_config } = await call("balance", null, { folder: page.folder, name: name.value, repeats: repeats() })
+      return made({ dataset_config })
+    })
     const copies = act(t("Copy as folders"), "ds-balance-copy", async () => {
       const done = await call("prepare", null, { name: name.value, parts: rows.map(({ path, words, input }) => ({ folder: path, repeats: Number(input.value), words })) })
-      return [made("train_data_dir", done.train_data_dir)]
+      return made({ train_data_dir: done.train_data_dir })
     })
     const whole = part(t("Balance folders"), true, make("p", { class: "quiet" }, t("With these repeats each folder weighs as much as the largest.")), table,
       labelled(t("Name"), name), make("div", { class: "buttons" }, file, copies), said)
@@ -103,11 +115,25 @@
 
   function masks(page) {
     const folder = field("ds-masks", { placeholder: t("none"), onchange: () => { page.masks = folder.value.trim(); page.show(page.offset) } })
-    return part(t("Masks"), false, make("p", { class: "quiet" }, t("A folder with a mask for each picture, under the same name. What is dark in the mask is not learned.")), labelled(t("Folder of masks"), folder))
+    return part(t("Masks"), false, make("p", { class: "quiet" }, t("A folder with a mask for each picture, under the same name. What is dark in the mask is not learned.")), labelled(t("Folder of masks"), folder, "wants:folder"))
+  }
+
+  // Folders that are named as training reads them need no preparing.
+  function ready(page) {
+    const place = make("div", { class: "buttons" })
+    const isNamed = (name) => /^\d+_./.test(name)
+    document.addEventListener("dataset-opened", ({ detail: { path, parent, images, folders } }) => {
+      const within = folders.filter(({ name, images }) => images && isNamed(name)).length
+      const own = images && parent && isNamed(last(path))
+      put(place, (within || own) && use(within ? t("Train with these folders") : t("Train with the folder that it lies in"), { train_data_dir: within ? path : parent }))
+      place.hidden = !within && !own
+    })
+    return place
   }
 
   window.datasetParts = [(page) => {
     const below = make("div", { class: "making" }, upload(page), balance(page))
+    page.top.append(ready(page))
     page.top.after(below)
     page.body.querySelector("aside").append(prepare(page), masks(page))
   }]
