@@ -146,6 +146,15 @@ class App:
             self.process.send_signal(signal.SIGKILL)
             self.process.wait()
 
+    def is_running(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def clear(self) -> None:
+        """As if nothing had been started yet."""
+        self.end_runs()
+        for run in self.store.ids():
+            shutil.rmtree(self.store.root / run, ignore_errors=True)
+
     def end_runs(self) -> None:
         for run in self.store.living():
             process = self.store.process(run)[0]
@@ -155,11 +164,38 @@ class App:
 
 
 @pytest.fixture
-def app(tmp_path: Path) -> Iterator[App]:
+def fresh_app(tmp_path: Path) -> Iterator[App]:
     made = App(tmp_path)
     yield made
     made.end_runs()
     made.kill()
+
+
+@pytest.fixture
+def app(fresh_app: App) -> App:
+    """Files whose tests can share one have another of this name."""
+    return fresh_app
+
+
+@pytest.fixture(scope="module")
+def lasting_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], App]]:
+    """Makes apps that serve several tests of a file, which leave nothing in them that could disturb each other."""
+    made: list[App] = []
+
+    def make() -> App:
+        made.append(App(tmp_path_factory.mktemp("app")))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.end_runs()
+        one.kill()
+
+
+@pytest.fixture(scope="module")
+def one_app(lasting_app: Callable[[], App]) -> App:
+    """For tests that clear it after themselves."""
+    return lasting_app()
 
 
 @pytest.fixture(scope="session")

@@ -13,12 +13,20 @@ expect = pytest.importorskip("playwright.sync_api").expect
 PATIENCE = 120_000
 
 
+@pytest.fixture(scope="module")
+def app(lasting_app: Callable[[], Any]) -> Any:
+    """What it keeps about folders lies in a home of its own."""
+    made = lasting_app()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(made.folder))
+        return made.start()
+
+
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Seventy pictures in the visitor's own folder, the last without a caption."""
+def folder(tmp_path: Path) -> Path:
+    """Seventy pictures, the last without a caption."""
     from PIL import Image, ImageDraw
 
-    monkeypatch.setenv("HOME", str(tmp_path))
     place = tmp_path / "pictures" / "10_cat"
     place.mkdir(parents=True)
     for number in range(70):
@@ -47,7 +55,6 @@ def test_captions_are_edited_in_place_and_in_bulk_and_all_is_undone(
     app: Any, browser_page: Any, folder: Path, shoot: Callable[..., None]
 ) -> None:
     page = browser_page
-    app.start()
     page.goto(f"{app.url}dataset")
     page.fill("#ds-folder", str(folder.parent))
     page.press("#ds-folder", "Enter")
@@ -92,7 +99,6 @@ def test_only_what_is_found_or_selected_is_edited(
     page = browser_page
     page.set_viewport_size({"width": 390, "height": 844})
     page.emulate_media(color_scheme="dark")
-    app.start()
     page.goto(f"{app.url}dataset?folder={folder}")
     see(page, "#dataset .count", "1 to 60 of 70")
     shoot(page, "41-dataset-phone")
@@ -127,7 +133,6 @@ def test_only_what_is_found_or_selected_is_edited(
 
 def test_text_that_can_t_be_saved_stays_in_its_field(app: Any, browser_page: Any, folder: Path) -> None:
     page = browser_page
-    app.start()
     page.goto(f"{app.url}dataset?folder={folder}")
     see(page, "#dataset .count", "1 to 60 of 70")
     (folder / "03.txt").write_text("theirs", encoding="utf-8")
@@ -165,7 +170,6 @@ def test_folders_are_balanced_prepared_and_uploaded(
         mask.paste(255, (24, 16, 72, 56))
         mask.save(masks / f"{number:02d}.png")
     try:
-        app.start()
         page.goto(f"{app.url}dataset?folder={folder.parent}")
         see(page, "#dataset .making", "Balance folders")
         repeats = page.get_by_label("Repeats of 3_dog")
@@ -195,6 +199,10 @@ def test_folders_are_balanced_prepared_and_uploaded(
         page.click("#ds-upload")
         see(page, "#dataset .count", "1 to 2 of 2")
         expect(caption(page, "00.png")).to_have_value("cat, blue scarf, sitting")
+        page.goto(f"{app.url}dataset?folder={folder.parent}")
+        page.get_by_role("button", name="Train with these folders").click()
+        see(page, "#preset-said", f"The images of {folder.parent} are in the form.")
+        expect(page.locator("#p-train_data_dir :is(input, textarea)")).to_have_value(str(folder.parent))
     finally:
         for place in (DATASETS / name, DATASETS / f"{name} sent"):
             shutil.rmtree(place, ignore_errors=True)

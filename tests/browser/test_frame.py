@@ -20,6 +20,7 @@ from kohya_gui.users import Users
 
 expect = pytest.importorskip("playwright.sync_api").expect
 PATIENCE = 180_000
+HERE = Path(__file__).parent
 
 
 def see(page: Any, selector: str, text: str | re.Pattern[str]) -> None:
@@ -32,13 +33,25 @@ def sign_in(page: Any, name: str, password: str) -> None:
     page.get_by_role("button", name="Sign in").click()
 
 
-def test_several_users_sign_in_and_whoever_guesses_has_to_wait(
-    app: Any, new_page: Callable[..., Any], tmp_path: Path, shoot: Callable[..., None]
-) -> None:
-    users = Users(tmp_path / "users.txt")
+@pytest.fixture(scope="module")
+def closed(lasting_app: Callable[[], Any]) -> Any:
+    """An app that lets two users in."""
+    app = lasting_app()
+    users = Users(app.folder / "users.txt")
     users.add("ann", "correct horse")
     users.add("bob", "battery staple")
-    app.start("--users", str(users.file), settings={})
+    return app.start("--users", str(users.file), settings={})
+
+
+@pytest.fixture(scope="module")
+def plain(lasting_app: Callable[[], Any]) -> Any:
+    return lasting_app().start(settings={})
+
+
+def test_several_users_sign_in_and_whoever_guesses_has_to_wait(
+    closed: Any, new_page: Callable[..., Any], shoot: Callable[..., None]
+) -> None:
+    app = closed
     ann, bob, stranger = new_page(), new_page(), new_page()
     for page, name, password in ((ann, "ann", "correct horse"), (bob, "bob", "battery staple")):
         page.goto(app.url + "settings")
@@ -58,21 +71,20 @@ def test_several_users_sign_in_and_whoever_guesses_has_to_wait(
 
 
 @pytest.mark.parametrize("path", theme.PAGES)
-def test_no_page_is_shown_before_the_login(app: Any, path: str) -> None:
-    app.start("--username", "me", "--password", "secret word", settings={})
-    with urlopen(app.url + path) as answer:
+def test_no_page_is_shown_before_the_login(closed: Any, path: str) -> None:
+    with urlopen(closed.url + path) as answer:
         html = answer.read().decode()
     assert 'id="login"' in html and "gradio_config" not in html
     with pytest.raises(HTTPError) as error:
-        urlopen(app.url + "config")
+        urlopen(closed.url + "config")
     assert error.value.code == 401
     error.value.close()
 
 
 def test_a_visitor_gets_the_language_of_the_browser_and_can_choose_another(
-    app: Any, new_page: Callable[..., Any], shoot: Callable[..., None]
+    plain: Any, new_page: Callable[..., Any], shoot: Callable[..., None]
 ) -> None:
-    app.start(settings={})
+    app = plain
     page = new_page(locale="de-DE")
     page.goto(app.url)
     expect(page.locator("html")).to_have_attribute("lang", "de")
@@ -92,23 +104,23 @@ def test_a_visitor_gets_the_language_of_the_browser_and_can_choose_another(
 
 
 def test_what_is_chosen_on_the_settings_page_holds_at_once_and_after_a_restart(
-    app: Any, browser_page: Any, tmp_path: Path, shoot: Callable[..., None]
+    plain: Any, browser_page: Any, tmp_path: Path, shoot: Callable[..., None]
 ) -> None:
     folder = tmp_path.parent.parent / "elsewhere of the tests"
     folder.mkdir(exist_ok=True)
-    page = browser_page
-    app.start(settings={})
+    app, page = plain, browser_page
     page.goto(app.url + "settings")
     see(page, "#settings-machine", "processor")
     expect(page.locator("#settings-rights")).not_to_contain_text(folder.name)
     page.locator("#settings-allow textarea").fill(f"{folder}-that-is-not-there")
-    page.click("#save-settings")
-    see(page, "#settings-saved", "is no folder; name one that there is.")
+    page.click("#save-allow")
+    see(page, "#settings-allowed", "is no folder; name one that there is.")
     page.locator("#settings-allow textarea").fill(str(folder))
+    page.click("#save-allow")
+    see(page, "#settings-rights", folder.name)
     page.get_by_label("Go on with runs that were cut off").check()
     page.click("#save-settings")
     see(page, "#settings-saved", "Saved.")
-    see(page, "#settings-rights", folder.name)
     shoot(page, "16-settings", full_page=True)
     app.kill()
     app.start(settings={})
@@ -117,6 +129,45 @@ def test_what_is_chosen_on_the_settings_page_holds_at_once_and_after_a_restart(
     expect(page.get_by_label("Go on with runs that were cut off")).to_be_checked(timeout=PATIENCE)
     page.select_option("#set-colours", "1")
     expect(page.locator("body")).to_have_class(re.compile("dark"), timeout=PATIENCE)
+
+
+READY = {
+    "": "#p-output_name input",
+    "dataset": "#dataset .grid img",
+    "runs": "#runs *",
+    "tools": "#run-merge_lora",
+    "settings": "#settings-machine pre",
+}
+"""Path of a page -> what is there last."""
+
+CONTROLS = ("button", "link", "textbox", "searchbox", "checkbox", "radio", "combobox", "spinbutton", "slider", "tab")
+
+
+def nameless(page: Any) -> list[str]:
+    """Controls for which a screen reader has no word."""
+    session = page.context.new_cdp_session(page)
+    nodes = [node for node in session.send("Accessibility.getFullAXTree")["nodes"] if not node["ignored"]]
+    found = [
+        node for node in nodes
+        if node["role"]["value"] in CONTROLS and not node.get("name", {}).get("value", "").strip()
+    ]  # fmt: skip
+    described = [session.send("DOM.describeNode", {"backendNodeId": node["backendDOMNodeId"]}) for node in found]
+    return [str(one["node"].get("attributes", one["node"]["nodeName"])) for one in described]
+
+
+@pytest.mark.parametrize("path", theme.PAGES)
+def test_every_text_can_be_read_and_every_control_has_a_name(plain: Any, browser_page: Any, path: str) -> None:
+    page = browser_page
+    page.emulate_media(reduced_motion="reduce")
+    page.goto(plain.url + path + ("?folder=sd_scripts/starter/demo/20_bloop monster" if path == "dataset" else ""))
+    if path == "tools":
+        page.click("#open-merge_lora button")
+    expect(page.locator(READY[path]).first).to_be_visible(timeout=PATIENCE)
+    assert nameless(page) == []
+    judge = (HERE / "reading.js").read_text(encoding="utf-8")
+    for dark in (False, True):
+        page.evaluate("(dark) => document.body.classList.toggle('dark', dark)", dark)
+        assert page.evaluate(judge) == [], "dark" if dark else "light"
 
 
 @contextmanager

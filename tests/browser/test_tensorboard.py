@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 expect = pytest.importorskip("playwright.sync_api").expect
 pytest.importorskip("tensorboard")
 PATIENCE = 120_000
+ROOT = Path(__file__).parents[2]
 
 
 def write_curve(folder: Path) -> None:
@@ -43,7 +45,9 @@ def gone(processes: list[Any]) -> bool:
     return not psutil.wait_procs(processes, timeout=30)[1]
 
 
-def test_tensorboard_is_started_shown_and_stopped(app: Any, browser_page: Any, shoot: Callable[..., None]) -> None:
+def test_tensorboard_is_started_shown_and_stopped_and_ends_with_the_app(
+    app: Any, browser_page: Any, shoot: Callable[..., None]
+) -> None:
     page = browser_page
     write_curve(app.store.root / "a-run" / "logs" / "network_train")
     app.start()
@@ -67,18 +71,33 @@ def test_tensorboard_is_started_shown_and_stopped(app: Any, browser_page: Any, s
     expect(page.locator("#board-start")).to_be_visible(timeout=PATIENCE)
     assert gone(running)
     assert page.request.get(f"{app.url}live/tensorboard/ui/").status == 404
-
-
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
-def test_tensorboard_ends_with_the_app(app: Any, how: signal.Signals) -> None:
-    import urllib.request
-
-    app.start()
-    start = urllib.request.Request(f"{app.url}live/tensorboard/start", method="POST", headers={"x-live": "1"})
-    with urllib.request.urlopen(start, timeout=PATIENCE / 1000) as answer:
-        assert b"true" in answer.read()
+    page.click("#board-start")
+    expect(page.locator("#board-open")).to_be_visible(timeout=PATIENCE)
     running = boards(app)
     assert running
-    app.process.send_signal(how)
+    app.process.terminate()
     app.process.wait(60)
+    assert gone(running)
+
+
+STARTED = """
+import sys
+from pathlib import Path
+from kohya_gui.tensorboard import TensorBoard
+board = TensorBoard()
+board.start(Path(sys.argv[1]))
+print("started", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_tensorboard_ends_even_when_the_app_is_killed(tmp_path: Path) -> None:
+    import psutil
+
+    command = [sys.executable, "-c", STARTED, str(tmp_path)]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as app:
+        assert app.stdout and app.stdout.readline() == b"started\n"
+        running = psutil.Process(app.pid).children()
+        assert running
+        app.kill()
     assert gone(running)

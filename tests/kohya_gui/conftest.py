@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
 
-from kohya_gui import access
+from kohya_gui import access, dataset_page
 from kohya_gui.runs.store import RunStore
 from kohya_gui.runs.supervisor import Supervisor
 from sd_scripts.events import RunFolder
@@ -26,6 +28,19 @@ def places_are_open(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     access.use(access.Rules.at_home([tmp_path_factory.getbasetemp()]))
     yield
     access.use(before)
+
+
+@pytest.fixture
+def server() -> FastAPI:
+    """The routes of the dataset page, where nobody has to sign in."""
+    made = FastAPI(routes=dataset_page.router().routes)
+    made.__dict__.update(auth=None, auth_dependency=None, tokens={}, cookie_id="id")
+    return made
+
+
+@pytest.fixture
+def client(server: FastAPI) -> TestClient:
+    return TestClient(server)
 
 
 @pytest.fixture

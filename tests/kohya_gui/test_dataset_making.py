@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from kohya_gui import access, dataset_making, dataset_page
+from kohya_gui import access, dataset_making
 from sd_scripts import plan
 from sd_scripts.config import load
 
@@ -25,18 +24,6 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(dataset_making, "DATASETS", place)
     monkeypatch.setattr(access, "_rules", access.Rules((tmp_path.resolve(),), (place,)))
     return place
-
-
-@pytest.fixture
-def server() -> Any:
-    made = FastAPI(routes=dataset_page.router().routes)
-    made.__dict__.update(auth=None, auth_dependency=None, tokens={}, cookie_id="id")
-    return made
-
-
-@pytest.fixture
-def client(server: Any) -> TestClient:
-    return TestClient(server)
 
 
 def png(size: tuple[int, int] = (32, 32)) -> bytes:

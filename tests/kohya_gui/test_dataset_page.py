@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from PIL import Image
 
@@ -28,18 +27,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (place / f"{number}.txt").write_text(f"cat, number {number}", encoding="utf-8")
     (place / "notes.md").write_text("private", encoding="utf-8")
     return place
-
-
-@pytest.fixture
-def server() -> Any:
-    made = FastAPI(routes=dataset_page.router().routes)
-    made.__dict__.update(auth=None, auth_dependency=None, tokens={}, cookie_id="id")
-    return made
-
-
-@pytest.fixture
-def client(server: Any) -> TestClient:
-    return TestClient(server)
 
 
 def post(client: TestClient, what: str, folder: Path, **more: Any) -> Any:
