@@ -73,7 +73,7 @@ class Watcher(threading.Thread):
 
     def run(self) -> None:
         self.over.wait(self.delay)
-        known = {"generation": -1, "points": 0, "samples": -1, "log": -1}
+        known = {"generation": -1, "points": 0, "validation": 0, "samples": -1, "log": -1}
         turn = 0
         while not self.over.is_set():
             began = time.perf_counter()

@@ -18,9 +18,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+import tomlkit  # noqa: E402 - what takes long to import is left out: tests start many of these
 from PIL import Image, ImageDraw  # noqa: E402
 
-from sd_scripts.config import toml  # noqa: E402
 from sd_scripts.events import Events, Heartbeat, RunFolder  # noqa: E402
 
 PROMPTS = ("a photo of a blue teapot", "a teapot on a table, oil painting", "a red apple")
@@ -28,7 +28,8 @@ PROMPTS = ("a photo of a blue teapot", "a teapot on a table, oil painting", "a r
 
 class FakeRun:
     def __init__(self, config: Path) -> None:
-        self.settings = toml.read_flat(config)
+        sections = tomlkit.parse(config.read_text(encoding="utf-8")).unwrap().values()
+        self.settings = {key: value for section in sections for key, value in section.items()}
         self.run = RunFolder(self.settings["run_dir"]).create()
         self.events = Events(self.run)
         self.total = int(self.settings.get("max_train_steps", 60))

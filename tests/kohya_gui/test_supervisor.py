@@ -17,7 +17,7 @@ from kohya_gui.runs.supervisor import NotRunning, Supervisor
 from sd_scripts.config import load
 
 Wait = Callable[..., Any]
-SLOW = {"seed": 50, "max_train_steps": 2000}
+ENDLESS = {"seed": 20, "max_train_steps": 100_000}
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +40,7 @@ def test_a_run_goes_from_start_to_done(supervisor: Supervisor, store: RunStore, 
 
 
 def test_the_engine_leads_a_process_group_of_its_own(supervisor: Supervisor, store: RunStore, wait_for: Wait) -> None:
-    run = supervisor.start("demo", SLOW, {})
+    run = supervisor.start("demo", ENDLESS, {})
     process = store.process(run)[0]
     assert process and os.getpgid(process.pid) == process.pid != os.getpgid(0)
     supervisor.stop_now(run).join()
@@ -48,7 +48,7 @@ def test_the_engine_leads_a_process_group_of_its_own(supervisor: Supervisor, sto
 
 
 def test_stop_saves_first(supervisor: Supervisor, store: RunStore, wait_for: Wait) -> None:
-    run = supervisor.start("demo", SLOW, {})
+    run = supervisor.start("demo", ENDLESS, {})
     wait_for(lambda: store.reader(run).step > 0)
     supervisor.ask(run, "stop")
     wait_for(lambda: store.state(run) == "stopped")
@@ -56,7 +56,7 @@ def test_stop_saves_first(supervisor: Supervisor, store: RunStore, wait_for: Wai
 
 
 def test_save_and_sample_go_on(supervisor: Supervisor, store: RunStore, wait_for: Wait) -> None:
-    run = supervisor.start("demo", SLOW, {})
+    run = supervisor.start("demo", ENDLESS, {})
     wait_for(lambda: store.reader(run).step > 0)
     supervisor.ask(run, "save")
     supervisor.ask(run, "sample")
@@ -68,14 +68,14 @@ def test_save_and_sample_go_on(supervisor: Supervisor, store: RunStore, wait_for
 
 
 def test_an_engine_that_does_not_listen_is_ended(supervisor: Supervisor, store: RunStore, wait_for: Wait) -> None:
-    run = supervisor.start("demo", {**SLOW, "training_comment": "deaf"}, {})
+    run = supervisor.start("demo", {**ENDLESS, "training_comment": "deaf"}, {})
     wait_for(lambda: store.reader(run).step > 0)
     supervisor.stop_now(run).join()
     wait_for(lambda: store.state(run) == "lost")
 
 
 def test_a_second_app_finds_the_run_of_the_first(supervisor: Supervisor, store: RunStore, wait_for: Wait) -> None:
-    run = supervisor.start("demo", SLOW, {})
+    run = supervisor.start("demo", ENDLESS, {})
     later = RunStore(store.root)
     wait_for(lambda: later.reader(run).step > 0)
     assert later.living() == [run]
@@ -103,7 +103,7 @@ def test_a_crash_nobody_foresaw_leads_to_the_log(supervisor: Supervisor, store: 
 
 
 def test_an_engine_that_is_killed_is_seen_to_be(supervisor: Supervisor, store: RunStore, wait_for: Wait) -> None:
-    run = supervisor.start("demo", SLOW, {})
+    run = supervisor.start("demo", ENDLESS, {})
     process = wait_for(lambda: store.process(run)[0])
     os.kill(process.pid, signal.SIGKILL)
     wait_for(lambda: store.state(run) == "lost")
