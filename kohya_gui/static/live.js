@@ -99,7 +99,7 @@
       this.factor = make("input", { id: "live-factor", inputmode: "decimal", size: 6, autocomplete: "off" })
       this.end = make("input", { id: "live-end", inputmode: "numeric", size: 8, autocomplete: "off" })
       this.changing = make("form", { class: "changing", hidden: true, onsubmit: (event) => { event.preventDefault(); this.change() } },
-        make("label", {}, t("Learning rates ×"), this.factor), make("label", {}, t("End at step"), this.end), make("button", { type: "submit" }, t("Change it")),
+        this.rates = make("p", {}), make("label", {}, t("Learning rates ×"), this.factor), make("label", {}, t("End at step"), this.end), make("button", { type: "submit" }, t("Change it")),
         make("p", {}, t("From the next step on. The factor is of the rates in the settings; the schedule is stretched to a new end.")))
     }
 
@@ -113,7 +113,7 @@
       this.curvePart = make("section", { id: "live-curve", hidden: true }, make("div", { class: "curve-head" }, this.tabs, smooth), make("div", { class: "canvas" }, canvas, tip))
     }
 
-    show(run) { this.run = run; this.listed = 0; this.forget(); this.closeChange(); this.tick() }
+    show(run) { this.run = run; this.listed = 0; this.forget(); put(this.log); this.closeChange(); this.tick() }
 
     async tick() {
       clearTimeout(this.timer)
@@ -313,6 +313,8 @@
       if (!this.changing.hidden) return this.closeChange()
       this.factor.value = short(this.state.rate_factor)
       this.end.value = this.state.total ?? ""
+      const now = this.points.at(-1)?.[4] ?? []
+      this.rates.textContent = now.length ? t("Learning rates now: {rates}", { rates: this.chart.rates.map((name, i) => `${name} ${short(now[i])}`).join(", ") }) : ""
       this.changing.hidden = false
       document.getElementById("live-change").setAttribute("aria-expanded", "true")
       this.factor.focus()
