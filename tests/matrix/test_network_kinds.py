@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from diffusers import UNet2DConditionModel
 from network_cases import CASES
 from torch import Tensor
 
@@ -31,7 +32,7 @@ Make = Callable[..., AdapterMethod]
 
 
 @pytest.fixture(scope="module")
-def loaded_once(tiny_model: Path, tiny_sdxl: Path) -> dict[str, ModelFamily]:
+def families(tiny_model: Path, tiny_sdxl: Path) -> dict[str, ModelFamily]:
     configs = {
         "sd1": from_flat({"pretrained_model_name_or_path": str(tiny_model)}).unwrap(),
         "sdxl": from_flat({"pretrained_model_name_or_path": str(tiny_sdxl), "sdxl": True}).unwrap(),
@@ -39,21 +40,53 @@ def loaded_once(tiny_model: Path, tiny_sdxl: Path) -> dict[str, ModelFamily]:
     return {name: load_family(config.model, config.precision) for name, config in configs.items()}
 
 
-def fresh(family: ModelFamily) -> ModelFamily:
-    """With networks of its own, which is quicker than reading the model again."""
+@pytest.fixture(scope="module")
+def short_families(families: dict[str, ModelFamily]) -> dict[str, ModelFamily]:
+    """With every kind of layer, and a quarter as many of each."""
+    return {name: with_unet(family, short(family.unet)) for name, family in families.items()}
+
+
+def short(unet: UNet2DConditionModel) -> UNet2DConditionModel:
+    shape = {
+        "block_out_channels": (8, 8), "layers_per_block": 1, "transformer_layers_per_block": 1,
+        "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"), "attention_head_dim": 2,
+        "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
+    }  # fmt: skip
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return UNet2DConditionModel.from_config({**unet.config, **shape}).requires_grad_(False)
+
+
+def with_unet(family: ModelFamily, unet: UNet2DConditionModel) -> ModelFamily:
     made = copy.copy(family)
-    made.unet, made.text_encoders = copy.deepcopy(family.unet), copy.deepcopy(family.text_encoders)
+    made.unet = unet
     return made
 
 
-@pytest.fixture
-def method(loaded_once: dict[str, ModelFamily], tiny_model: Path, tmp_path: Path) -> Make:
+def fresh(family: ModelFamily) -> ModelFamily:
+    """With networks of its own, which is quicker than reading the model again."""
+    made = with_unet(family, copy.deepcopy(family.unet))
+    made.text_encoders = copy.deepcopy(family.text_encoders)
+    return made
+
+
+def maker(loaded: dict[str, ModelFamily], output: Path) -> Make:
     def make(seed: int = 0, **flat: Any) -> AdapterMethod:
-        given = {"network_dim": 4, "network_alpha": 2, "pretrained_model_name_or_path": str(tiny_model)}
-        config = from_flat({**given, "output_dir": str(tmp_path), **flat}).unwrap()
-        return AdapterMethod(config, fresh(loaded_once[config.family]), seed)
+        given = {"network_dim": 4, "network_alpha": 2, "pretrained_model_name_or_path": "x"}
+        config = from_flat({**given, "output_dir": str(output), **flat}).unwrap()
+        return AdapterMethod(config, fresh(loaded[config.family]), seed)
 
     return make
+
+
+@pytest.fixture
+def method(short_families: dict[str, ModelFamily], tmp_path: Path) -> Make:
+    return maker(short_families, tmp_path)
+
+
+@pytest.fixture
+def method_of_25_blocks(families: dict[str, ModelFamily], tmp_path: Path) -> Make:
+    return maker(families, tmp_path)
 
 
 def predicted(family: ModelFamily) -> Tensor:
@@ -144,21 +177,21 @@ RANKED = [case for case in CASES if case not in UNRANKED]
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_block_of_rate_0_gets_no_modules(case: str, method: Make) -> None:
+def test_a_block_of_rate_0_gets_no_modules(case: str, method_of_25_blocks: Make) -> None:
     weights = ["1"] * 12
     weights[1] = "0"  # block 1: the first attention network
-    names = method(**CASES[case], down_lr_weight=",".join(weights)).adapters.modules
+    names = method_of_25_blocks(**CASES[case], down_lr_weight=",".join(weights)).adapters.modules
     assert names, "the others are there"
     assert not [name for name in names if name.startswith("lora_unet_down_blocks_0_attentions_0")]
     assert [name for name in names if name.startswith("lora_unet_down_blocks_0_attentions_1")]
 
 
 @pytest.mark.parametrize("case", RANKED)
-def test_each_blocks_rank_is_in_the_file(case: str, method: Make) -> None:
+def test_each_blocks_rank_is_in_the_file(case: str, method_of_25_blocks: Make) -> None:
     ranks = [4] * 25
     ranks[1], ranks[2] = 2, 0
     settings = {**CASES[case], "block_dims": ranks, **({"unit": 2} if "dylora" in case else {})}
-    made = method(**settings).adapters
+    made = method_of_25_blocks(**settings).adapters
     sizes = {name: type(module).size_in_file(module.file_tensors()) for name, module in made.modules.items()}
     first = "lora_unet_down_blocks_0_attentions_{}_transformer_blocks_0_attn1_to_k"
     assert sizes[first.format(0)].rank == 2
