@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,18 @@ from kohya_gui.runs.supervisor import Supervisor
 
 expect = pytest.importorskip("playwright.sync_api").expect
 PATIENCE = 180_000
+ROOT = Path(__file__).resolve().parents[2]
 QUICK = {"seed": 2, "max_train_steps": 40, "learning_rate": 1e-4}
-SLOW = {"seed": 60, "max_train_steps": 400}
+ENDLESS = {"seed": 60, "max_train_steps": 100_000}
+"""Goes on until somebody ends it, however slow the machine is that the test runs on."""
+
+
+@pytest.fixture
+def app(one_app: Any) -> Iterator[Any]:
+    if not one_app.is_running():
+        one_app.start(settings={})
+    yield one_app
+    one_app.clear()
 
 
 def see(page: Any, selector: str, text: str | re.Pattern[str]) -> None:
@@ -41,6 +51,13 @@ def menu(page: Any, run: str, what: str) -> None:
     do(page, run, what)
 
 
+def change(page: Any, factor: str = "1", end: str = "") -> None:
+    page.click("#live-change")
+    page.fill("#live-factor", factor)
+    page.fill("#live-end", end)
+    page.get_by_role("button", name="Change it").click()
+
+
 def queued(app: Any, *runs: tuple[str, dict[str, Any]]) -> list[str]:
     """Put into the queue as another program on this machine would: by a store of its own."""
     supervisor = Supervisor(app.store, ("the app starts them",))
@@ -55,10 +72,9 @@ def open_runs(page: Any, app: Any) -> None:
 
 def test_a_queue_of_three_with_one_that_fails(app: Any, browser_page: Any, shoot: Callable[..., None]) -> None:
     page = browser_page
-    app.start(settings={})
     first, bad, last = queued(
         app,
-        ("teapot", SLOW),
+        ("teapot", ENDLESS),
         ("teapot wrong model", {**QUICK, "training_comment": "fail at start"}),
         ("teapot small", QUICK),
     )
@@ -76,21 +92,18 @@ def test_a_queue_of_three_with_one_that_fails(app: Any, browser_page: Any, shoot
     state_of(page, last, "done")
     row(page, bad).locator(".name").click()
     see(page, "#live-failure", "nowhere.safetensors does not exist.")
+    see(page, "#live-log", "Loading the model")
     shoot(page, "runs-2-one-failed")
 
 
 def test_pause_resume_and_changes_of_a_live_run(app: Any, browser_page: Any, shoot: Callable[..., None]) -> None:
     page = browser_page
-    app.start(settings={})
-    (run,) = queued(app, ("teapot", {**SLOW, "max_train_steps": 150}))
+    (run,) = queued(app, ("teapot", ENDLESS))
     open_runs(page, app)
     state_of(page, run, "training")
-    page.click("#live-change")
-    page.fill("#live-factor", "0.5")
-    page.fill("#live-end", "60")
-    page.get_by_role("button", name="Change it").click()
-    see(page, "#live .history", "learning rates × 0.5, end at step 60")
-    see(page, "#live .facts", "of 60")
+    change(page, factor="0.5", end="90000")
+    see(page, "#live .history", "learning rates × 0.5, end at step 90,000")
+    see(page, "#live .facts", "of 90,000")
     shoot(page, "runs-3-changed")
     page.click("#live-pause")
     state_of(page, run, "paused")
@@ -99,14 +112,15 @@ def test_pause_resume_and_changes_of_a_live_run(app: Any, browser_page: Any, sho
     see(page, "#live-resume", f"Resume from step {step}")
     shoot(page, "runs-4-paused")
     page.click("#live-resume")
+    state_of(page, run, "training")
+    change(page, end="1")
     state_of(page, run, "done")
     assert app.store.reader(run).attempt == 2
 
 
 def test_an_engine_that_is_killed_is_resumed(app: Any, browser_page: Any, shoot: Callable[..., None]) -> None:
     page = browser_page
-    app.start(settings={})
-    (run,) = queued(app, ("teapot", {**SLOW, "max_train_steps": 120, "save_state": True}))
+    (run,) = queued(app, ("teapot", {**ENDLESS, "save_state": True}))
     open_runs(page, app)
     state_of(page, run, "training")
     page.click("#live-save")
@@ -115,31 +129,38 @@ def test_an_engine_that_is_killed_is_resumed(app: Any, browser_page: Any, shoot:
     state_of(page, run, "lost")
     see(page, "#live-failure", "killed")
     shoot(page, "runs-5-killed")
+    saved = app.store.describe(run)["state_step"]
     do(page, run, "resume")
-    state_of(page, run, "done")
-    see(page, "#live .facts", "120 of 120")
+    state_of(page, run, "training")
+    starts = [event for event in app.store.folder(run).read()[0] if event["kind"] == "start"]
+    assert [event["resumed_step"] for event in starts] == [0, saved]
 
 
 def test_the_app_is_killed_and_started_again_in_mid_run(
     app: Any, browser_page: Any, shoot: Callable[..., None]
 ) -> None:
     page = browser_page
-    app.start(settings={})
-    first, second = queued(app, ("teapot", {**SLOW, "max_train_steps": 150}), ("next", QUICK))
+    first, second = queued(app, ("teapot", ENDLESS), ("next", QUICK))
     open_runs(page, app)
     state_of(page, first, "training")
     app.kill()
-    see(page, "#runs .said", "The app does not answer; training is not affected.")
+    for place in ("#runs .said", "#live .said"):
+        see(page, place, "The app does not answer; training is not affected.")
+    shoot(page, "3-app-gone")
+    before = app.store.reader(first).step
     app.start(settings={})
+    for place in ("#runs .said", "#live .said"):
+        expect(page.locator(place).first).to_have_text("", timeout=PATIENCE)
+    state_of(page, second, "queued")
+    do(page, first, "stop")
+    state_of(page, first, "stopped")
     state_of(page, second, "done")
-    state_of(page, first, "done")
-    expect(page.locator("#runs .said")).to_have_text("", timeout=PATIENCE)
+    assert app.store.reader(first).step > before and app.store.reader(first).attempt == 1
     shoot(page, "runs-6-app-restarted")
 
 
 def test_tags_notes_duplicate_search_and_delete(app: Any, browser_page: Any, shoot: Callable[..., None]) -> None:
     page = browser_page
-    app.start(settings={})
     one, two = queued(app, ("teapot", QUICK), ("kettle", QUICK))
     open_runs(page, app)
     state_of(page, two, "done")
@@ -165,7 +186,6 @@ def test_tags_notes_duplicate_search_and_delete(app: Any, browser_page: Any, sho
 
 def test_runs_are_compared(app: Any, browser_page: Any, shoot: Callable[..., None]) -> None:
     page = browser_page
-    app.start(settings={})
     runs = queued(app, *((f"teapot rate {rate}", {**QUICK, "learning_rate": rate}) for rate in (1e-4, 5e-5, 2e-5)))
     open_runs(page, app)
     for run in runs:
@@ -188,8 +208,8 @@ def test_a_sweep_from_the_form_to_the_comparison(
 ) -> None:
     page = browser_page
     folder = {"train_data_dir": str(images), "resolution": "64,64", "min_bucket_reso": 64, "output_name": "teapot"}
-    app.start(settings={**folder, **QUICK})
-    page.goto(app.url)
+    given = app.store.create("given", {**folder, **QUICK}, status="cancelled")
+    page.goto(f"{app.url}?run={given}")
     page.wait_for_selector("#start")
     page.locator("#p-learning_rate").locator("input, textarea").first.fill("1e-4, 5e-5, 2e-5")
     see(page, "#plan", "40")
@@ -198,7 +218,7 @@ def test_a_sweep_from_the_form_to_the_comparison(
     open_runs(page, app)
     expect(page.locator('li.run[data-state="done"]')).to_have_count(3, timeout=PATIENCE)
     see(page, "#runs-earlier", "teapot learning_rate=5e-05")
-    for box in page.locator('li.run input[type="checkbox"]').all():
+    for box in page.locator('li.run[data-state="done"] input[type="checkbox"]').all():
         box.check()
     page.click("#runs-compare")
     see(page, "#compare-settings", "Learning rate")
@@ -208,8 +228,7 @@ def test_a_sweep_from_the_form_to_the_comparison(
 def test_the_page_works_on_a_phone_and_in_the_dark(
     app: Any, new_page: Callable[..., Any], shoot: Callable[..., None]
 ) -> None:
-    app.start(settings={})
-    runs = queued(app, ("teapot", QUICK), ("a name that is rather long for a phone", SLOW), ("third", QUICK))
+    runs = queued(app, ("teapot", QUICK), ("a name that is rather long for a phone", ENDLESS), ("third", QUICK))
     page = new_page(color_scheme="dark")
     page.set_viewport_size({"width": 390, "height": 844})
     open_runs(page, app)
@@ -222,14 +241,9 @@ def test_the_page_works_on_a_phone_and_in_the_dark(
     see(page, "#live .facts", "40 of 40")
 
 
-def test_a_run_whose_keys_are_gone_asks_for_them(
-    app: Any, browser_page: Any, shoot: Callable[..., None], tmp_path: Path
-) -> None:
+def test_a_run_whose_keys_are_gone_asks_for_them(app: Any, browser_page: Any, shoot: Callable[..., None]) -> None:
     page = browser_page
-    (run,) = queued(app, ("teapot", QUICK))
-    file = app.store.root / run / "run.json"
-    file.write_text(json.dumps({**json.loads(file.read_text()), "secrets": ["HF_TOKEN"]}))
-    app.start(settings={})
+    run = app.store.create("teapot", QUICK, status="queued", secrets=("HF_TOKEN",))
     open_runs(page, app)
     see(page, f'li.run[data-id="{run}"]', "give HF_TOKEN again")
     do(page, run, "secrets")
@@ -237,3 +251,31 @@ def test_a_run_whose_keys_are_gone_asks_for_them(
     shoot(page, "runs-11-keys")
     page.get_by_role("button", name="Go on").click()
     state_of(page, run, "done")
+
+
+@pytest.mark.filterwarnings("default")  # of the client's own libraries
+def test_the_example_of_the_documentation_runs_as_pasted(
+    app: Any, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    for given, here in {
+        "http://127.0.0.1:7860/": app.url, "/models/sd15.safetensors": "sd_scripts/starter/model",
+        "/images/teapot": str(images), "/loras": str(tmp_path),
+    }.items():  # fmt: skip
+        assert given in example
+        example = example.replace(given, here)
+    said: dict[str, Any] = {}
+    exec(example, said)  # noqa: S102
+    printed = [line.split(" ") for line in capsys.readouterr().out.splitlines() if "teapot" in line]
+    assert [words[0] for words in printed] == said["started"]["runs"][::-1]
+    client, run = said["client"], said["run"]
+    state = lambda: client.predict(run, api_name="/state")["state"]  # noqa: E731
+    deadline = time.monotonic() + PATIENCE / 1000
+    while state() != "stopped":
+        assert time.monotonic() < deadline
+        time.sleep(0.3)
+    with pytest.raises(Exception, match="is not running any more"):
+        client.predict(run, True, api_name="/stop")
+    with pytest.raises(Exception, match="is not a number"):
+        client.predict({**app.store.settings(run), "learning_rate": "much"}, api_name="/start")
