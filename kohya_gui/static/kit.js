@@ -26,7 +26,7 @@
     const content = await answer.json().catch(() => ({}))
     if (answer.ok) return content
     const words = content.error || (typeof content.detail === "string" && content.detail) || t("The app answered {status}.", { status: answer.status })
-    throw Object.assign(new Error(words), { content })
+    throw Object.assign(new Error(words), { content, status: answer.status })
   }
   const post = (path, body) => call(path, {
     method: "POST", headers: { "x-live": "1", ...(body ? { "content-type": "application/json" } : {}) }, body: body && JSON.stringify(body),

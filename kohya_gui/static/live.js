@@ -127,7 +127,7 @@
         this.place.classList.add("cut-off")
         this.said.textContent = error instanceof TypeError ? t("The app does not answer; training is not affected. Trying again …") : error.message
         this.broken = true
-        if (this.run && !(error instanceof TypeError)) { this.run = null; this.forget() }
+        if (error.status === 404) { this.run = null; this.forget() }
       }
       if (turn === this.turn) this.timer = setTimeout(() => this.tick(), document.hidden ? SLOW : wait)
     }
@@ -160,8 +160,7 @@
 
     showState(state) {
       this.state = state
-      put(this.badge, words(state.state))
-      this.badge.className = kind(state.state)
+      if (this.isNew("state", state.state)) { this.badge.textContent = words(state.state); this.badge.className = kind(state.state) }
       this.place.dataset.state = state.state
       const entry = [...this.choice.options].find((option) => option.value === state.id)
       if (entry) entry.textContent = called(state)
