@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from kohya_gui.app import DEMO
 
 expect = pytest.importorskip("playwright.sync_api").expect
 MINUTES = 9 * 60_000
+OVER = re.compile("done|failed|stopped")
 SHORTER = {
     "max_train_steps": 12,
     "sample_every_n_steps": 6,
@@ -33,7 +35,8 @@ def test_a_newcomer_presses_start_and_gets_a_lora(
     page.goto(app.url)
     page.wait_for_selector("#plan dl")
     page.click("#start")
-    expect(page.locator("#live")).to_have_attribute("data-state", "done", timeout=MINUTES)
+    expect(page.locator("#live")).to_have_attribute("data-state", OVER, timeout=MINUTES)
+    expect(page.locator("#live .state-line")).to_contain_text("Done")
     expect(page.locator("#live .facts")).to_contain_text("12 of 12")
     expect(page.locator("#live-samples img").last).to_have_js_property("naturalWidth", 64, timeout=60_000)
     assert page.locator("#live-samples img").count() == 3
