@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -18,11 +19,15 @@ LAYERS: dict[str, tuple[Any, tuple[int, ...]]] = {
     "linear": (lambda: nn.Linear(12, 16), (3, 12)),
     "conv": (lambda: nn.Conv2d(8, 16, 3, padding=1), (2, 8, 5, 5)),
 }
+NORMS: dict[str, tuple[Any, tuple[int, ...]]] = {
+    "group norm": (lambda: nn.GroupNorm(2, 8), (2, 8, 3, 3)),
+    "layer norm": (lambda: nn.LayerNorm(12), (3, 12)),
+}
 KINDS = [
     ("locon", {}), ("locon", {"dora_wd": True}), ("locon", {"use_tucker": True}), ("loha", {}),
     ("loha", {"use_tucker": True}), ("loha", {"dora_wd": True}), ("lokr", {"factor": 4}),
     ("lokr", {"decompose_both": True, "network_dim": 1, "factor": 4}), ("lokr", {"full_matrix": True}), ("ia3", {}),
-    ("glora", {}), ("diag-oft", {}), ("diag-oft", {"constraint": 0.01, "rescaled": True}), ("boft", {}), ("full", {}),
+    ("dylora", {}), ("glora", {}), ("diag-oft", {}), ("diag-oft", {"constraint": 0.01, "rescaled": True}), ("boft", {}), ("full", {}),
 ]  # fmt: skip
 
 
@@ -31,20 +36,28 @@ KINDS = [
     ("algo", "more"), KINDS, ids=lambda value: value if isinstance(value, str) else "+".join(value)
 )
 def test_a_file_of_ours_does_there_what_it_does_here(algo: str, more: dict[str, Any], shape: str) -> None:
+    make, size = LAYERS[shape]
+    assert_same_there(make, size, {"algo": algo, **more})
+
+
+@pytest.mark.parametrize("shape", NORMS)
+def test_so_does_a_trained_normalization(shape: str) -> None:
+    make, size = NORMS[shape]
+    assert_same_there(make, size, {"algo": "loha", "train_norm": True})
+
+
+def assert_same_there(make: Callable[[], nn.Module], size: tuple[int, ...], settings: dict[str, Any]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         modules = pytest.importorskip("lycoris.modules")
     torch.manual_seed(0)
-    make, size = LAYERS[shape]
     layer, x = make().requires_grad_(False), torch.randn(size)
-    settings = {"network_dim": 4, "network_alpha": 2.0, **more}
-    network = NetworkConfig(network_module="lycoris.kohya", algo=algo, **settings)
+    network = NetworkConfig(**{"network_module": "lycoris.kohya", "network_dim": 4, "network_alpha": 2.0, **settings})
     own = adapters.create(network, [Target(NAME, layer, "unet", role="resnet")])
     for parameter in own.modules.parameters():
         parameter.data += 0.2 * torch.randn_like(parameter)
-    tensors = own.state_dict()
-    kind, values = modules.get_module(tensors, NAME)
-    if algo == "ia3":  # its own loader does not take what its own reader finds
+    kind, values = modules.get_module(own.state_dict(), NAME)
+    if settings["algo"] == "ia3":  # its own loader does not take what its own reader finds
         values = values[:1]
     theirs = modules.make_module(kind, values, NAME, layer)
     assert theirs is not None
