@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from sd_scripts import adapters
 from sd_scripts.config.network import NetworkConfig
@@ -31,39 +30,54 @@ KINDS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("shape", LAYERS)
-@pytest.mark.parametrize(
+every_kind = pytest.mark.parametrize(
     ("algo", "more"), KINDS, ids=lambda value: value if isinstance(value, str) else "+".join(value)
 )
+
+
+@pytest.mark.parametrize("shape", LAYERS)
+@every_kind
 def test_a_file_of_ours_does_there_what_it_does_here(algo: str, more: dict[str, Any], shape: str) -> None:
     make, size = LAYERS[shape]
-    assert_same_there(make, size, {"algo": algo, **more})
+    layer = make()
+    assert_same_there(layer, layer, torch.randn(size), {"algo": algo, **more})
 
 
 @pytest.mark.parametrize("shape", NORMS)
 def test_so_does_a_trained_normalization(shape: str) -> None:
     make, size = NORMS[shape]
-    assert_same_there(make, size, {"algo": "loha", "train_norm": True})
+    layer = make()
+    assert_same_there(layer, layer, torch.randn(size), {"algo": "loha", "train_norm": True})
 
 
-def assert_same_there(make: Callable[[], nn.Module], size: tuple[int, ...], settings: dict[str, Any]) -> None:
+@every_kind
+def test_a_projection_of_sd2_is_linear_here_and_a_convolution_there(algo: str, more: dict[str, Any]) -> None:
+    layer, convolution = nn.Linear(12, 16), nn.Conv2d(12, 16, 1)
+    convolution.load_state_dict({"weight": layer.weight.data[:, :, None, None], "bias": layer.bias.data})
+    assert_same_there(layer, convolution, torch.randn(3, 12), {"algo": algo, **more})
+
+
+def assert_same_there(layer: nn.Module, there: nn.Module, x: Tensor, settings: dict[str, Any]) -> None:
+    """there: the layer with the shape that files have it in."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         modules = pytest.importorskip("lycoris.modules")
     torch.manual_seed(0)
-    layer, x = make().requires_grad_(False), torch.randn(size)
+    layer.requires_grad_(False)
     network = NetworkConfig(**{"network_module": "lycoris.kohya", "network_dim": 4, "network_alpha": 2.0, **settings})
-    own = adapters.create(network, [Target(NAME, layer, "unet", role="resnet")])
+    as_convolution = there is not layer
+    target = Target(NAME, layer, "unet", role="resnet", stored_as_convolution=as_convolution)
+    own = adapters.create(network, [target])
     for parameter in own.modules.parameters():
         parameter.data += 0.2 * torch.randn_like(parameter)
     kind, values = modules.get_module(own.state_dict(), NAME)
     if settings["algo"] == "ia3":  # its own loader does not take what its own reader finds
         values = values[:1]
-    theirs = modules.make_module(kind, values, NAME, layer)
+    theirs = modules.make_module(kind, values, NAME, there.requires_grad_(False))
     assert theirs is not None
     plain = layer(x)
     with torch.no_grad():
-        reference = theirs.eval()(x)
+        reference = theirs.eval()(x[:, :, None, None] if as_convolution else x).reshape(plain.shape)
     own.attach()
     own.train(False)
     assert torch.allclose(layer(x), reference, atol=2e-5)
