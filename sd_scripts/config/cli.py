@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError
-from . import load, toml
+from . import left_out, load, toml
 from .schema import Parameter, Problem, did_you_mean
 from .train_config import TrainConfig, groups
 
@@ -26,8 +26,8 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
                 _add(section, parameter)
     for key in load.RATES_OF_TEXT_ENCODERS:
         made.add_argument(f"--{key}", metavar="FLOAT", help="one value of text_encoder_lr")
-    for key, sentence in load.WITHOUT_EFFECT.items():
-        made.add_argument(f"--{key}", nargs="?", const=True, metavar="true|false", help=sentence)
+    for key in left_out.NAMES:
+        made.add_argument(f"--{key}", nargs="?", const=True, help=argparse.SUPPRESS)
     return made
 
 

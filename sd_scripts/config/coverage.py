@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from . import left_out
 from . import legacy_names as old
 from .schema import Parameter
 from .train_config import all_parameters
@@ -25,8 +26,7 @@ MEANINGS = {
     "additional_parameters": "each flag in it becomes the setting of that name",
     "stop_text_encoder_training_pct": "`stop_text_encoder_training`, which takes a percentage",
     "template": "`use_object_template` or `use_style_template`",
-    "use_8bit_adam": "`optimizer_type`: AdamW8bit",
-    "use_lion_optimizer": "`optimizer_type`: Lion",
+    **{switch: f"`{key}`: {value}" for switch, (key, value) in left_out.SHORTCUTS.items()},
     "use_wandb": "`log_with`: wandb",
     "sdxl_no_half_vae": "`no_half_vae`, when the file is for SDXL",
     "learning_rate_te1": "`text_encoder_lr`, which takes a rate for each text encoder",
@@ -40,24 +40,6 @@ MEANINGS = {
     "output_config": "a flag of the command line, and Print command in the app",
 }
 """Names whose meaning was translated, by `legacy` or by the command line -> where it went."""
-
-_DEEPSPEED = "not offered: DeepSpeed is for models that fit on no single card, which these do"
-NOT_OFFERED = {
-    "console_log_simple": "not needed: the console log is always plain lines",
-    "tokenizer_cache_dir": "not needed: tokenizers come with the model or with this program",
-    "dataset_class": "not offered: it would run code that a settings file names",
-    "ddp_gradient_as_bucket_view": "not needed: processes share their gradients without DDP and its buckets",
-    "ddp_static_graph": "not needed: processes share their gradients without DDP and its graph",
-    **dict.fromkeys(
-        (
-            "deepspeed", "zero_stage", "offload_optimizer_device", "offload_optimizer_nvme_path",
-            "offload_param_device", "offload_param_nvme_path", "zero3_init_flag", "zero3_save_16bit_model",
-            "fp16_master_weights_and_gradients",
-        ),
-        _DEEPSPEED,
-    ),
-}  # fmt: skip
-"""Flags of the engine that are left out -> why."""
 
 _SECTIONS = (
     ("train_network.txt", "sd-scripts: flags of train_network.py"),
@@ -98,8 +80,8 @@ def _by_alias(key: str) -> Parameter | None:
 
 
 def _elsewhere(key: str) -> str | None:
-    if key in NOT_OFFERED:
-        return NOT_OFFERED[key]
+    if key in left_out.NAMES:
+        return left_out.WITHOUT_EFFECT.get(key) or f"not offered: {left_out.REFUSED[key]}"
     if key in old.GONE:
         return f"without meaning: {old.GONE[key]}"
     if key in old.NOT_HERE:

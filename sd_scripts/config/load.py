@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import SecretStr, ValidationError
 
 from ..errors import ConfigError
+from . import left_out
 from .schema import Group, Notice, Parameter, Problem, did_you_mean
 from .train_config import TrainConfig, all_parameters, groups
 
@@ -35,12 +36,6 @@ class Loaded:
 
 RATES_OF_TEXT_ENCODERS = ("learning_rate_te1", "learning_rate_te2")
 """Keys of sd-scripts' SDXL trainer for what is one list here, text_encoder_lr."""
-
-
-WITHOUT_EFFECT = {
-    "use_safetensors": "Models are saved as safetensors unless save_model_as says otherwise, so it has no effect.",
-}
-"""Flags of sd-scripts that are understood and change nothing -> why."""
 
 
 def joined(flat: Mapping[str, object]) -> dict[str, object]:
@@ -91,20 +86,21 @@ def _known(flat: Mapping[str, object], strict: bool) -> tuple[dict[str, object],
     """Values under their present names; an empty text stands for "not set" where there is such a thing."""
     names = {alias: key for key, parameter in parameters().items() for alias in parameter.aliases}
     known: dict[str, object] = {}
+    called: dict[str, str] = {}
     problems: list[Problem] = []
-    for given, value in joined(flat).items():
-        key = names.get(given, given)
-        if key in WITHOUT_EFFECT:
-            problems += [Notice(key, WITHOUT_EFFECT[key])] if value not in (False, "false", None, "") else []
+    for given, meant, value in left_out.translated(joined(flat)):
+        key = names.get(meant, meant)
+        if key in left_out.WITHOUT_EFFECT:
+            problems.append(Notice(key, left_out.WITHOUT_EFFECT[key]))
         elif key not in parameters():
             kind = Problem if strict else Notice
-            problems.append(kind(given, f"There is no such setting.{did_you_mean(given, [*parameters(), *names])}"))
+            unknown = f"There is no such setting.{did_you_mean(given, [*parameters(), *names])}"
+            problems.append(kind(given, left_out.REFUSED.get(given, unknown)))
         elif key in known and known[key] != value:
-            problems.append(
-                Problem(key, f"It is given twice with different values, once as {given}; keep one of them.")
-            )
+            name = given if given != key else called[key]
+            problems.append(Problem(key, f"It is given twice with different values, once as {name}; keep one of them."))
         else:
-            known[key] = present(parameters()[key], value)
+            known[key], called[key] = present(parameters()[key], value), given
     return known, problems
 
 
@@ -137,6 +133,8 @@ def _sentence(parameter: Parameter, details: list[Any]) -> str:
             return str(detail["ctx"]["error"])
     if details[0]["input"] in (None, ""):
         return f"It is empty; give {_wanted(parameter)}."
+    if parameter.kind == "list" and details[0]["type"].endswith("_parsing"):  # one of its items
+        return f"{value} is not a number."
     return f"{value} is not {_wanted(parameter)}.{_near_choice(parameter, details[0]['input'])}"
 
 

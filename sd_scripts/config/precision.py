@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal
 
-from .schema import AppliesTo, Group, Notice, Problem, Ui
+from .schema import Aliases, AppliesTo, Group, Notice, Problem, Ui
 
 Backend = Literal[
     "eager",
@@ -55,7 +55,7 @@ class PrecisionConfig(Group):
     sdpa: Annotated[bool, Ui(label="SDPA attention")] = False
     """Compute attention with PyTorch's own fast function. It is what is used when no other kind is chosen."""
 
-    xformers: Annotated[bool, Ui(label="xFormers attention")] = False
+    xformers: Annotated[bool, Aliases("diffusers_xformers"), Ui(label="xFormers attention")] = False
     """Compute attention with the xFormers library. Where it is not installed, PyTorch's own is used and the log says
     so."""
 

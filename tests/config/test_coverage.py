@@ -32,7 +32,7 @@ def test_every_key_that_the_page_names_exists():
         ("noise_offset", "Noise: `noise_offset`"),
         ("max_resolution", "Dataset: `resolution`"),
         ("lr_warmup", "`lr_warmup_steps`, which takes a percentage"),
-        ("deepspeed", "not offered: DeepSpeed is for models that fit on no single card, which these do"),
+        ("deepspeed", "not offered: DeepSpeed is for models that fit on no single card, which these do; leave it out."),
         ("lumina_gemma2", "not for LoRA on SD 1.x and 2.x: it is of Lumina models"),
         ("token_string", "Textual inversion: `token_string`"),
         ("nothing_at_all", None),
