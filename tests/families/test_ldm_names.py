@@ -8,7 +8,6 @@ import pytest
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint, convert_ldm_vae_checkpoint
-from safetensors.torch import save_file
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from sd_scripts.config.model import ModelConfig
@@ -49,20 +48,6 @@ def test_diffusers_reads_our_vae_names_as_we_do(case: tuple[str, Path]) -> None:
     theirs = convert_ldm_vae_checkpoint(dict(original), dict(vae.config))
     assert theirs.keys() == vae.state_dict().keys()
     assert all(torch.equal(theirs[key], value) for key, value in vae.state_dict().items())
-
-
-def test_an_original_file_gives_the_folders_model(case: tuple[str, Path], tmp_path: Path) -> None:
-    family, folder = case
-    one = load(folder, family)
-    tensors = {key: value.contiguous() for key, value in one.original_tensors().items()}
-    save_file(tensors, tmp_path / "model.safetensors", metadata=one.noted_configs())
-    two = load(tmp_path / "model.safetensors", family)
-    for first, second in zip(one.networks, two.networks, strict=True):
-        assert first.state_dict().keys() == second.state_dict().keys()
-        assert all(torch.equal(second.state_dict()[key], value) for key, value in first.state_dict().items())
-    captions = ["a red apple", "nothing, much longer than the other one"]
-    assert torch.equal(one.condition(captions).text_BTC, two.condition(captions).text_BTC)
-    assert one.vae_factor == two.vae_factor
 
 
 def test_a_pickled_checkpoint_without_notes_is_read_as_weights_only(tmp_path: Path) -> None:
