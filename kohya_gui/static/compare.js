@@ -20,7 +20,7 @@
 
     build({ runs, settings, curves, samples }) {
       const alike = (run) => runs.filter(({ name }) => name === run.name).length > 1
-      this.runs = runs.map((run) => alike(run) ? { ...run, name: `${run.name} · ${when(run.created)}` } : run)
+      this.runs = runs.map((run) => alike(run) ? { ...run, name: `${run.name} · ${when(run.created, true)}` } : run)
       put(this.dialog, make("div", { class: "compare-head" }, make("h2", {}, t("Comparison")), this.close()),
         this.curvePart(curves), this.table(settings), this.samplePart(samples))
       this.draw()

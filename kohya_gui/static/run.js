@@ -25,11 +25,11 @@
   const kind = (state) => KINDS[state] || "going"
   const words = (state) => WORDS[state] || state
 
-  // A moment as a short text: the time of today, the day of another one.
-  function when(seconds) {
+  // A moment as a short text: the time of today, the day of another one. exact: to the second.
+  function when(seconds, exact = false) {
     const moment = new Date(seconds * 1000), today = moment.toDateString() === new Date().toDateString()
     const day = today ? {} : { day: "numeric", month: "short", ...(moment.getFullYear() === new Date().getFullYear() ? {} : { year: "numeric" }) }
-    return moment.toLocaleString(window.language, { ...day, hour: "2-digit", minute: "2-digit" })
+    return moment.toLocaleString(window.language, { ...day, hour: "2-digit", minute: "2-digit", ...(exact ? { second: "2-digit" } : {}) })
   }
 
   // A button that puts a text on the clipboard. Where a page is served without TLS a browser has only the old way.
@@ -81,7 +81,8 @@
       make("div", { class: "frame" }, before, image, after), said,
       make("div", { class: "buttons" }, copier(t("Copy prompt"), () => shown.prompt || ""), keep, button(t("Close"), () => dialog.close())))
     show()
-    document.body.append(dialog)
+    const page = document.querySelector(".gradio-container") ?? document.body
+    page.append(dialog) // where the page's colours hold
     dialog.showModal()
   }
 
