@@ -9,6 +9,7 @@ from . import full
 from .block_weights import BLOCKS
 from .network import rates
 from .network_checks import counting_problems
+from .network_kinds import USUAL_RATES
 from .schema import Notice, Problem
 
 if TYPE_CHECKING:
@@ -45,11 +46,23 @@ def problems(config: TrainConfig) -> Iterator[Problem]:
 def _network_problems(config: TrainConfig) -> Iterator[Problem]:
     if not any(problem.stops for problem in config.network.relations()):
         yield from counting_problems(config.network.resolved(), BLOCKS[config.family])
+    yield from _rate_notices(config)
     given, used = len(config.optimizer.text_encoder_lr), len(full.text_parts(config.family))
     if given > used:
         count = "one text encoder" if used == 1 else f"{used} text encoders"
         yield Notice(
             "text_encoder_lr", f"It has {given} numbers, and the model has {count}; the others have no effect."
+        )
+
+
+def _rate_notices(config: TrainConfig) -> Iterator[Notice]:
+    usual, rate = USUAL_RATES.get(config.adapter or ""), rates(config.network, config.optimizer)["unet"]
+    is_adam = "adam" in config.optimizer.optimizer_type.lower() and not config.optimizer.finds_its_rate
+    if usual and rate and is_adam and not usual[0] <= rate <= usual[1]:
+        low, high = usual
+        yield Notice(
+            "learning_rate" if config.optimizer.unet_lr is None else "unet_lr",
+            f"It is {rate:g}; {config.adapter} networks learn with {low:g} to {high:g} what LoRA learns with 0.0001.",
         )
 
 

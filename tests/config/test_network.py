@@ -277,3 +277,22 @@ def test_settings_of_a_kind_that_some_layers_have_are_settings_of_the_network(tm
     ]
     own = loaded.unwrap().network.resolved().of_layer("lora_unet_mid_x_ff_net_2", "mlp", "Linear")
     assert (own.kind, own.factor, own.constraint) == ("lokr", 8, 0)
+
+
+@pytest.mark.parametrize(
+    ("flat", "sentence"),
+    [
+        ({"algo": "ia3", "preset": "ia3"}, "learning_rate: It is 0.0001; ia3 networks learn with 0.005 to 1 what LoRA "
+         "learns with 0.0001."),
+        ({"algo": "full", "unet_lr": 1e-3}, "unet_lr: It is 0.001; full networks learn with 1e-07 to 0.0001 what LoRA "
+         "learns with 0.0001."),
+        ({"algo": "ia3", "preset": "ia3", "learning_rate": 0.1}, None),
+        ({"algo": "ia3", "preset": "ia3", "optimizer_type": "Prodigy", "learning_rate": 1}, None),
+        ({"algo": "ia3", "preset": "ia3", "optimizer_type": "Lion"}, None),
+        ({"algo": "loha"}, None),
+    ],
+)  # fmt: skip
+def test_a_rate_that_a_kind_hardly_learns_with_is_said(flat: dict[str, Any], sentence: str | None) -> None:
+    given = {"learning_rate": 1e-4, "train_data_dir": "x", "resolution": "512", **LYCORIS, **flat}
+    found = [str(problem) for problem in from_flat(given).problems if problem.key in ("learning_rate", "unet_lr")]
+    assert found == ([sentence] if sentence else [])
