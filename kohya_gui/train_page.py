@@ -49,10 +49,10 @@ class TrainPage:
 
     # What the page asks for.
 
-    def check(self, form: str, baseline: object) -> tuple[str, str, str, dict[str, object]]:
-        """Marks, list of problems, no more words on the last start, and the form to restore after a reload."""
+    def check(self, form: str, baseline: object) -> tuple[str, str, dict[str, object]]:
+        """Marks, list of problems, and the form to restore after a reload."""
         now = Entries.gathered(form)
-        return *self.judged(now, Baseline.read(baseline)), "", self.stored(now)
+        return *self.judged(now, Baseline.read(baseline)), self.stored(now)
 
     def stored(self, now: Entries) -> dict[str, object]:
         """The form as the browser keeps it, until the app opens with other settings than it did."""
@@ -72,20 +72,20 @@ class TrainPage:
         except UserError as error:
             return notes.sentence(str(error))
 
-    def start(self, form: str, baseline: object) -> tuple[str, str, str, str]:
-        """Marks, list of problems, what else to say, and the id of the run that was started or queued first."""
+    def start(self, form: str) -> tuple[str, str]:
+        """What to say, and the id of the run that was started or queued first. What is wrong with the form is said by
+        `check`, whose answer may be to a newer form than this one."""
         now = Entries.gathered(form)
-        judged = self.judged(now, Baseline.read(baseline))
         if now.config is None:
-            return *judged, notes.sentence(t("Nothing was started: see above what has to be put right first.")), ""
+            return notes.sentence(t("Nothing was started: see above what has to be put right first.")), ""
         try:
             stopping = [problem for problem in plan.make(now.config).problems if problem.stops]
             if stopping:
-                return *judged, notes.problem_list(stopping), ""
+                return notes.problem_list(stopping), ""
             said, run = self._started(now)
         except UserError as error:
-            return *judged, notes.sentence(str(error)), ""
-        return *judged, notes.sentence(said, "quiet"), run
+            return notes.sentence(str(error)), ""
+        return notes.sentence(said, "quiet"), run
 
     def _started(self, now: Entries) -> tuple[str, str]:
         assert now.config is not None
@@ -246,12 +246,12 @@ def _connect(
     wires.connect_putting(bar.choice, bar.said, baseline)
     preset_bar.connect(train.desk, bar, wires, baseline)
     checked = wires.check.click(
-        train.check, [wires.form, baseline], [*judged, side.said, form], trigger_mode="always_last", **QUICK
+        train.check, [wires.form, baseline], [*judged, form], trigger_mode="always_last", **QUICK
     )
     checked.then(train.plan, wires.form, side.plan, trigger_mode="always_last", **QUICK)
     wires.fresh(side.print.click, train.command, [], side.command)
-    started = wires.fresh(side.start.click, train.start, [baseline], [*judged, side.said, side.run_id])
-    started.then(None, side.run_id, js="(id) => { if (id) window.live.show(id) }")
+    started = wires.fresh(side.start.click, train.start, [], [side.said, side.run_id])
+    started.then(None, side.run_id, None, js="(id) => window.trainForm.started(id)")
     here = gr.context.Context.root_block
     asked = "(form, baseline) => [form, baseline, window.trainForm?.runAsked() ?? '']"
     opened = here.load(train.restore, [form, baseline, side.run_id], bar.carried, js=asked, **QUICK)

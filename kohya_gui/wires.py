@@ -20,7 +20,8 @@ GATHER = "(...values) => window.trainForm.gathered(values)"
 
 @dataclass
 class Wires:
-    """form: what all fields hold, as JSON. Unseen buttons, which the script presses: gather, check and put."""
+    """form: what all fields hold, as JSON. Unseen buttons, which the script presses: gather, check and put. None of
+    gather and put is left out because the one before is under way, or what it is pressed for would be lost."""
 
     widgets: list[Component] = field(default_factory=list)
     form: gr.Textbox = field(default_factory=lambda: gr.Textbox(visible=False))
@@ -36,13 +37,13 @@ class Wires:
 
     def connect_gathering(self) -> None:
         """The script looks at the form when something was typed or chosen, and asks for a check if it is another."""
-        gathered = self.gather.click(None, self.widgets, self.form, js=GATHER)
+        gathered = self.gather.click(None, self.widgets, self.form, js=GATHER, trigger_mode="multiple")
         gathered.then(None, None, None, js="() => window.trainForm.checkIfChanged()")
 
     def connect_putting(self, choice: Component, said: Component, baseline: Component) -> None:
         """The script puts values into the fields, and with them what they are compared with."""
         filled = [choice, said, baseline, *self.widgets]
-        put = self.put.click(None, baseline, filled, js="(baseline) => window.trainForm.put(baseline)")
+        put = self.put.click(None, baseline, filled, js="(was) => window.trainForm.put(was)", trigger_mode="multiple")
         put.then(None, None, None, js="() => window.trainForm.look(0)")
 
 

@@ -28,7 +28,9 @@
   const keyOf = (element) => element?.closest?.(".field")?.id.slice(2)
 
   // The fields' values. `gathered` is handed all of them by Gradio, for the app; `put` answers it with those that change.
-  let current = [], form = "", checked = null, waiting = null, carried = "", before = null, printed = "", printing = false, restored = false
+  let current = [], form = "", checked = null, waiting = null, carried = "", before = null, printed = "", printing = false, restored = false, answered = null
+  // What was typed before the form of the last visit arrived: it stays.
+  let typed = new Set()
   const filled = (values, extra = {}) => {
     waiting = { ...waiting, ...extra, values: { ...waiting?.values, ...values } }
     $("put").click()
@@ -52,6 +54,7 @@
       checked = form
       $("check").click()
       $("command")?.classList.toggle("outdated", form !== printed)
+      $("start-said")?.classList.toggle("outdated", form !== answered)
     },
     put(baseline) {
       const { values = {}, baseline: next, said, undo } = waiting ?? {}
@@ -74,8 +77,17 @@
     look,
     restore(text) {
       const { values, baseline, said } = JSON.parse(text)
-      filled(values, { baseline, said: said ?? undefined })
+      const untouched = Object.entries(values).filter(([key]) => !typed?.has(key))
+      typed = null
+      filled(Object.fromEntries(untouched), { baseline, said: said ?? undefined })
       restored = true
+    },
+    // The words on a start stay until the form says something else than when they came.
+    started(run) {
+      answered = form
+      $("start-said").classList.remove("outdated")
+      $("start").removeAttribute("aria-busy")
+      if (run) window.live.show(run)
     },
     carried: () => carried,
     download(file) {
@@ -94,7 +106,11 @@
     set: filled, setting, settings, goTo, facts: () => facts,
   }
   for (const kind of ["input", "change", "click", "keyup", "focusout", "drop"]) {
-    document.addEventListener(kind, (event) => event.target.closest?.("#form-column .field") && look(), true)
+    document.addEventListener(kind, (event) => {
+      if (!event.target.closest?.("#form-column .field")) return
+      if (kind === "input" || kind === "change" || event.target.closest("[role=option]")) typed?.add(keyOf(event.target))
+      look()
+    }, true)
   }
   document.addEventListener("place-allowed", () => { checked = null; look(0) })
   const undoButton = () => `<div class="buttons"><button type="button" class="offer-undo">${t("Undo")}</button></div>`
@@ -314,6 +330,7 @@
     "#search-results li": take,
   }
   document.addEventListener("click", (event) => {
+    if (event.target.closest?.("#start")) $("start").setAttribute("aria-busy", "true")
     if (!event.target.closest?.("#print-command")) return
     printing = true
     $("command")?.classList.remove("outdated")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +22,49 @@ KOHYA_SS = {
 
 
 @pytest.fixture
-def page(app: Any, browser_page: Any, images: Path) -> Any:
-    """The Train page of an app whose form is filled in."""
+def app(one_app: Any, images: Path) -> Iterator[Any]:
+    """One for all tests here, whose form is filled in."""
     settings = {
         "train_data_dir": str(images), "resolution": "64,64", "max_train_steps": 60, "seed": 10,
         "output_name": "teapot", "min_bucket_reso": 64,
     }  # fmt: skip
-    app.start(settings=settings)
+    if not one_app.is_running():
+        one_app.start(settings=settings)
+    yield one_app
+    one_app.clear()
+
+
+@pytest.fixture
+def page(app: Any, browser_page: Any) -> Any:
     visit(browser_page, app)
     return browser_page
+
+
+class Held:
+    """Questions to the app that wait until they are let go: their answers are late for as long as a test wants."""
+
+    def __init__(self, page: Any) -> None:
+        self.page = page
+        self.waiting: list[Any] = []
+        self.is_open = False
+        page.route("**/run/predict", self.ask)
+
+    def ask(self, route: Any) -> None:
+        if self.is_open:
+            route.continue_()
+        else:
+            self.waiting.append(route)
+
+    def wait_for(self, count: int) -> None:
+        while len(self.waiting) < count:
+            self.page.wait_for_timeout(20)
+
+    def let_go(self, wanted: Callable[[Any], bool] = lambda route: True) -> None:
+        """Those that are wanted, and whatever is asked from now on."""
+        self.is_open = True
+        for route in [route for route in self.waiting if wanted(route)]:
+            self.waiting.remove(route)
+            route.continue_()
 
 
 def visit(page: Any, app: Any, query: str = "") -> None:
@@ -84,6 +118,45 @@ def test_a_preset_of_kohya_ss_says_what_it_changes_before_it_does(
     page.reload()
     holds(page, "network_dim", "24")
     expect(page.locator("#changed-count")).to_have_text("2", timeout=PATIENCE)
+
+
+def test_what_is_typed_before_the_last_form_is_back_stays(page: Any, app: Any) -> None:
+    field(page, "seed").fill("7")
+    field(page, "network_dim").fill("9")
+    expect(page.locator("#changed-count")).to_have_text("2", timeout=PATIENCE)
+    held = Held(page)
+    page.goto(app.url)
+    held.wait_for(1)
+    field(page, "seed").fill("11")
+    held.let_go()
+    holds(page, "network_dim", "9")
+    holds(page, "seed", "11")
+
+
+def asks_for_check(route: Any) -> bool:
+    """It is told the form and what that is compared with, a start the form alone."""
+    return len(json.loads(route.request.post_data)["data"]) == 2
+
+
+def test_a_late_answer_hides_nothing_newer(page: Any) -> None:
+    held = Held(page)
+    field(page, "learning_rate").fill("much")
+    held.wait_for(1)
+    field(page, "learning_rate").fill("1e-4")
+    held.let_go()  # what is said of "much" comes after "1e-4" was typed
+    expect(page.locator("#changed-count")).to_have_text("1", timeout=PATIENCE)
+    expect(page.locator("#problems")).not_to_contain_text("to put right", timeout=PATIENCE)
+    held = Held(page)
+    field(page, "learning_rate").fill("much")
+    page.click("#start")
+    held.wait_for(2)
+    held.let_go(lambda route: not asks_for_check(route))
+    see(page, "#start-said", "Nothing was started")
+    held.let_go()
+    see(page, "#problems", "is not a number")
+    expect(page.locator("#start-said")).to_be_visible()
+    field(page, "learning_rate").fill("1e-4")
+    expect(page.locator("#start-said")).to_be_hidden(timeout=PATIENCE)
 
 
 def test_applying_a_preset_can_be_undone(page: Any) -> None:

@@ -46,21 +46,22 @@ def form(train: TrainPage, **changed: Any) -> str:
 
 def test_a_right_form_is_planned_and_started(train: TrainPage, store: RunStore) -> None:
     assert "3 samples" in train.plan(form(train))
-    *_, said, run = train.start(form(train), BEFORE)
+    said, run = train.start(form(train))
     assert 'class="problem"' not in said
     assert store.settings(run)["max_train_steps"] == 5
 
 
 def test_a_wrong_form_starts_nothing(train: TrainPage, store: RunStore) -> None:
-    _, problems, said, run = train.start(form(train, learning_rate="much"), BEFORE)
-    assert "is not a number" in problems
+    wrong = form(train, learning_rate="much")
+    said, run = train.start(wrong)
+    assert "is not a number" in train.check(wrong, BEFORE)[1]
     assert "Nothing was started" in said
     assert (run, store.ids()) == ("", [])
 
 
 def test_a_folder_without_images_starts_nothing(train: TrainPage, store: RunStore, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    *_, said, run = train.start(form(train, train_data_dir=str(tmp_path / "empty")), BEFORE)
+    said, run = train.start(form(train, train_data_dir=str(tmp_path / "empty")))
     assert 'class="problem"' in said
     assert (run, store.ids()) == ("", [])
 
@@ -70,7 +71,7 @@ def test_several_values_in_a_field_start_several_runs(train: TrainPage, store: R
     marks, problems, *_ = train.check(several, BEFORE)
     assert "&quot;runs&quot;: 4" in marks
     assert "Start makes 4 runs" in problems
-    *_, said, run = train.start(several, BEFORE)
+    said, run = train.start(several)
     assert "4 runs" in said
     assert {(store.settings(each)["learning_rate"], store.settings(each)["seed"]) for each in store.ids()} == {
         (1e-4, 1), (1e-4, 2), (5e-5, 1), (5e-5, 2),
@@ -124,7 +125,7 @@ def test_a_form_kept_for_another_opening_is_forgotten(train: TrainPage, stored: 
 
 
 def test_a_run_opens_as_a_form_and_can_be_undone(train: TrainPage, store: RunStore) -> None:
-    *_, run = train.start(form(train, network_dim="12"), BEFORE)
+    _, run = train.start(form(train, network_dim="12"))
     answer = restored(train, None, run=run)
     assert answer["values"] == {"network_dim": "12"}
     assert run in answer["said"] and "offer-undo" in answer["said"]
