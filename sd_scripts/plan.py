@@ -14,7 +14,7 @@ from .config.optimizer import steps_of
 from .config.saving import SavingConfig
 from .config.schema import Notice, Problem
 from .config.train_config import TrainConfig
-from .data import folders, sentences, tables
+from .data import layout, sentences, tables
 from .data.gather import DatasetSettings, Split, gather
 from .data.records import PlannedDataset, Subset
 
@@ -202,9 +202,9 @@ def _folders(config: TrainConfig) -> tuple[list[Subset], list[Problem]]:
     if not data.train_data_dir:
         message = "It is empty; choose the folder that holds the folders of training images, or give a dataset_config."
         return [], [Problem("train_data_dir", message)]
-    subsets, problems = folders.subsets_in(Path(data.train_data_dir), "train_data_dir", data, config.captions)
+    subsets, problems = layout.subsets_in(Path(data.train_data_dir), "train_data_dir", data, config.captions)
     if data.reg_data_dir:
-        others, found = folders.subsets_in(Path(data.reg_data_dir), "reg_data_dir", data, config.captions, is_reg=True)
+        others, found = layout.subsets_in(Path(data.reg_data_dir), "reg_data_dir", data, config.captions, is_reg=True)
         subsets, problems = [*subsets, *others], [*problems, *found]
     return [replace(subset, masked=config.loss.masked_loss) for subset in subsets], problems
 

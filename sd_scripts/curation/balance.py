@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..data import headers
-from ..data.folders import NAME
+from ..data.layout import NAME
 from ..errors import UserError
 
 MOST_REPEATS = 10_000

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import warnings
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import BinaryIO
@@ -33,6 +34,21 @@ def readable_endings() -> frozenset[str]:
 
     Image.init()
     return frozenset((*USUAL, *(ending for ending in NEWER if ending in Image.registered_extensions())))
+
+
+def images_among(names: Iterable[str]) -> list[str]:
+    """Those of images that can be read here, sorted."""
+    return ending_with(tuple(readable_endings()), names)
+
+
+def ending_with(endings: tuple[str, ...], names: Iterable[str]) -> list[str]:
+    """Sorted. Hidden files are none of them: other systems leave such beside images, under the images' names."""
+    return sorted(name for name in names if name.lower().endswith(endings) and not name.startswith("."))
+
+
+def few(names: Sequence[str]) -> str:
+    """The first three, and how many more there are."""
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def size_of(path: str | Path) -> Size:

@@ -11,16 +11,18 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
 
-VERSION = 1
+VERSION = 2
 Stamp = tuple[int, int]  # bytes, time of change in nanoseconds
 Fact = Any
 """A size, a caption's lines, a hash; lists of JSON stand for tuples. Or the UserError of a file that can't be read."""
+Rows = dict[str, tuple[int, int, Fact]]
+"""File's name -> its stamp and the fact."""
 
 
 def cache_folder() -> Path:
@@ -41,60 +43,65 @@ def stamp_of(stat: os.stat_result) -> Stamp:
 
 
 class Index:
-    """Facts about the files of one folder: kind of fact -> file's name -> fact."""
+    """Facts about the files of one folder.
+
+    For each kind of fact there are four columns: names, bytes, times, facts. Where nothing in the folder has changed
+    they are compared and taken as wholes, because there can be hundreds of thousands of rows.
+    """
 
     def __init__(self, folder: Path) -> None:
         name = hashlib.blake2b(str(folder.absolute()).encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
         self.file = cache_folder() / f"{name}.json"
-        self._known = self._read()
+        self._columns = self._read()
+        self._rows: dict[str, Rows] = {}
         self._changed = False
 
     def get(self, kind: str, name: str, stamp: Stamp) -> Any | None:
-        facts = self._known.get(kind)
-        entry = facts.get(name) if facts else None
-        return entry[2] if entry is not None and (entry[0], entry[1]) == stamp else None
-
-    def facts(self, kind: str, entries: Sequence[os.DirEntry[str]], look: Callable[[str], Any]) -> list[Fact]:
-        """The fact of each file: the one remembered, or what `look` finds out, or the UserError that it raises."""
-        known = self._known.setdefault(kind, {})
-        found = []
-        for entry in entries:  # written out, because there can be hundreds of thousands
-            stat, name = entry.stat(), entry.name
-            old = known.get(name)
-            if old is not None and old[1] == stat.st_mtime_ns and old[0] == stat.st_size:
-                found.append(old[2])
-                continue
-            try:
-                fact = look(entry.path)
-                self.put(kind, name, stamp_of(stat), fact)
-            except UserError as error:
-                fact = error
-            found.append(fact)
-        return found
+        row = self._rows_of(kind).get(name)
+        return row[2] if row is not None and row[:2] == stamp else None
 
     def put(self, kind: str, name: str, stamp: Stamp, fact: Any) -> None:
-        self._known.setdefault(kind, {})[name] = (*stamp, fact)
+        self._rows_of(kind)[name] = (*stamp, fact)
         self._changed = True
 
-    def keep_only(self, kind: str, names: Iterable[str]) -> None:
-        """Forget files that are gone."""
-        gone = self._known.get(kind, {}).keys() - set(names)
-        for name in gone:
-            del self._known[kind][name]
-        self._changed = self._changed or bool(gone)
+    def facts(self, kind: str, entries: Sequence[os.DirEntry[str]], look: Callable[[str], Any]) -> Sequence[Fact]:
+        """The fact of each file: the one remembered, or what `look` finds out, or the UserError that it raises.
+
+        Facts of this kind about other files are forgotten. Raises OSError where a file is gone by now.
+        """
+        names, stats = [entry.name for entry in entries], [entry.stat() for entry in entries]
+        stamps = [[stat.st_size for stat in stats], [stat.st_mtime_ns for stat in stats]]
+        if kind in self._columns and self._columns[kind][:3] == [names, *stamps]:
+            return self._columns[kind][3]
+        known, rows, found = self._rows_of(kind), {}, []
+        for entry, length, time in zip(entries, *stamps, strict=True):
+            row = known.get(entry.name)
+            fact = row[2] if row is not None and row[:2] == (length, time) else _looked_up(look, entry.path)
+            found.append(fact)
+            if not isinstance(fact, UserError):
+                rows[entry.name] = (length, time, fact)
+        self._rows[kind], self._changed = rows, True
+        return found
 
     def save(self) -> None:
         """Written whole or not at all; a folder that can't be written only costs time."""
         if not self._changed:
             return
+        columns = self._columns | {kind: _columns(rows) for kind, rows in self._rows.items()}
         part = self.file.with_suffix(f".{os.getpid()}.part")
         with contextlib.suppress(OSError):
             self.file.parent.mkdir(parents=True, exist_ok=True)
-            part.write_text(json.dumps({"version": VERSION, **self._known}), encoding="utf-8")
+            part.write_text(json.dumps({"version": VERSION, **columns}), encoding="utf-8")
             part.replace(self.file)
             self._changed = False
 
-    def _read(self) -> dict[str, dict[str, Any]]:
+    def _rows_of(self, kind: str) -> Rows:
+        if kind not in self._rows:
+            names, *rest = self._columns.get(kind, [[], [], [], []])
+            self._rows[kind] = dict(zip(names, zip(*rest, strict=True), strict=True))
+        return self._rows[kind]
+
+    def _read(self) -> dict[str, list[list[Any]]]:
         try:
             known = json.loads(self.file.read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -102,3 +109,14 @@ class Index:
         if not isinstance(known, dict) or known.pop("version", None) != VERSION:
             return {}
         return known
+
+
+def _looked_up(look: Callable[[str], Any], path: str) -> Fact:
+    try:
+        return look(path)
+    except UserError as error:
+        return error
+
+
+def _columns(rows: Rows) -> list[list[Any]]:
+    return [list(rows), *([row[place] for row in rows.values()] for place in range(3))]

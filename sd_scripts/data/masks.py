@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..config.schema import Problem
 from . import headers
+from .headers import few
 from .records import Picture, Subset
 
 KEY = "conditioning_data_dir"
@@ -58,17 +59,12 @@ class Masks:
 
     def _listed(self, place: Path) -> dict[str, Path]:
         try:
-            names = sorted(os.listdir(place))
+            names = headers.images_among(os.listdir(place))
         except OSError as error:
             message = f"The mask folder {place} can't be read: {error.strerror}; check its name."
             self._problems.append(Problem(KEY, message))
             return {}
-        names = [name for name in names if Path(name).suffix.lower() in headers.readable_endings()]
         if not names:
             message = f"The mask folder {place} holds no images; put a mask for each image there."
             self._problems.append(Problem(KEY, message))
         return {Path(name).stem: place / name for name in names}
-
-
-def few(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -33,6 +33,10 @@ def scan(subset: Subset) -> Scan:
     if not entries:
         message = f"The metadata file {subset.metadata_file} names no images; make it anew."
         found.problems.append(Problem(subset.key, message))
+    if subset.image_dir is not None and not subset.image_dir.is_dir():
+        message = f"The folder {subset.image_dir} does not exist; give the one that the names in the metadata start at."
+        found.problems.append(Problem(subset.key, message))
+        return found
     places = _Places(subset.image_dir)
     for name, entry in entries:
         _add(found, places, name, entry)
@@ -116,21 +120,22 @@ class _Places:
     def _listed(self, folder: str) -> dict[str, str]:
         if folder not in self._names:
             try:
-                names = sorted(os.listdir(folder or "."), reverse=True)
+                images = headers.images_among(os.listdir(folder or "."))[::-1]
             except OSError:
-                names = []
-            images = [name for name in names if os.path.splitext(name)[1].lower() in headers.readable_endings()]
+                images = []
             self._names[folder] = {os.path.splitext(name)[0]: name for name in images} | {name: name for name in images}
         return self._names[folder]
 
 
 def _add(found: Scan, places: _Places, name: str, entry: dict[str, Any]) -> None:
+    file = found.subset.metadata_file
+    for key in ("caption", "tags"):
+        if not isinstance(entry.get(key) or "", str):
+            found.broke(f"The {key} of {name} in {file} is no text; write it as one, with commas between its parts.")
+            return
     path = places.find(name)
     if path is None:
-        where = places.root or "its folder"
-        found.broke(
-            f"{found.subset.metadata_file} names the image {name}, which isn't in {where}; add it or take it out."
-        )
+        found.broke(f"{file} names the image {name}, {_why_missing(name, places.root)}.")
         return
     try:
         size = places.size(path)
@@ -140,6 +145,13 @@ def _add(found: Scan, places: _Places, name: str, entry: dict[str, Any]) -> None
     captions = captions_of(entry, found.subset.captions.caption_separator)
     found.uncaptioned += captions == ("",)
     found.pictures.append(Picture(path, size, captions))
+
+
+def _why_missing(name: str, root: Path | None) -> str:
+    if "\\" in name and os.sep == "/":
+        return "which is a path of Windows; write it with / and as it is here, or make the file anew"
+    where = f"isn't in {root}" if root and not os.path.isabs(name) else "does not exist"
+    return f"which {where}; add it or take it out"
 
 
 def captions_of(entry: dict[str, Any], separator: str) -> tuple[str, ...]:

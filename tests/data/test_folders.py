@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from sd_scripts.data import headers
+from sd_scripts.data import headers, texts
 
 
 def problems(plan):
@@ -167,12 +168,19 @@ class TestLayout:
         picture("0_dog/a.png")
         assert notices(planned()) == ["train_data_dir: The folder 0_dog is left out, because its repeats are 0."]
 
+    def test_images_beside_the_folders_are_left_out_with_a_notice(self, picture, planned):
+        picture("1_cat/a.png")
+        folder = picture("loose.png").parent
+        assert notices(planned()) == [
+            f"train_data_dir: loose.png directly in {folder} is left out; "
+            "move what is to be trained into one of the folders in it."
+        ]
+
     def test_a_folder_without_images(self, planned, tmp_path):
         folder = tmp_path / "images" / "5_cat"
         (folder / "deeper").mkdir(parents=True)
         (sentence,) = problems(planned())
-        assert sentence.startswith(f"train_data_dir: The folder {folder} holds no images; put some into it (")
-        assert sentence.endswith("). Folders in it aren't searched.")
+        assert sentence.startswith(f"train_data_dir: The folder {folder} holds no images; put some into it (.")
 
     @pytest.mark.skipif(
         sys.platform == "win32" or not hasattr(os, "geteuid") or os.geteuid() == 0, reason="needs permissions"
@@ -185,6 +193,41 @@ class TestLayout:
         finally:
             folder.chmod(0o755)
         assert str(folder) in sentence and "permissions" in sentence
+
+
+class TestWhatIsLeftOut:
+    def test_hidden_files_and_folders_are_none_of_the_users(self, picture, planned):
+        """Such as those that macOS and Jupyter leave: with an image's name, but no image."""
+        image = picture("1_cat/a.png", caption="own")
+        image.with_name("._a.png").write_bytes(b"Mac OS X")
+        picture("1_cat/.ipynb_checkpoints/a.png")
+        picture(".thumbnails/a.png")
+        plan = planned()
+        assert (plan.num_train_images, plan.problems) == (1, ())
+
+    def test_images_in_folders_of_the_folder(self, picture, planned):
+        picture("1_cat/a.png")
+        folder = picture("1_cat/more/b.png").parent
+        assert notices(planned()) == [
+            f"train_data_dir: The images in {folder} are left out, because folders in folders aren't searched."
+        ]
+
+    def test_kinds_of_images_that_are_not_trained(self, picture, planned):
+        folder = picture("1_cat/a.png").parent
+        for name in ("b.gif", "c.TIF", "d.jfif", "notes.md"):
+            (folder / name).write_bytes(b"")
+        assert notices(planned()) == [
+            f"train_data_dir: b.gif, c.TIF, d.jfif in {folder} are left out; "
+            "save what is to be trained as .png, .jpg or .webp."
+        ]
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+    def test_a_link_that_leads_nowhere_stops(self, picture, planned):
+        link = picture("1_cat/a.png").with_name("b.png")
+        link.symlink_to("nowhere.png")
+        assert problems(planned()) == [
+            f"train_data_dir: The image {link} is a link that leads nowhere; mend it or take it out."
+        ]
 
 
 class TestBrokenImages:
@@ -221,6 +264,23 @@ class TestMemory:
         planned()
         picture("1_cat/a.png", (64, 90))
         assert planned().datasets[0].records[0].size == (64, 90)
+
+    def test_only_what_is_new_is_looked_at(self, picture, planned, monkeypatch):
+        for name in ("a", "c"):
+            picture(f"1_cat/{name}.png", (80, 64), caption=name)
+        planned()
+        picture("1_cat/b.png", (64, 90), caption="b")
+        looked, read = [], []
+        monkeypatch.setattr(headers, "size_of", lambda path: looked.append(Path(path).name) or (64, 90))
+        monkeypatch.setattr(texts, "read_lines", lambda path: read.append(Path(path).name) or ("b",))
+        for _ in range(2):
+            records = planned().datasets[0].records
+            assert [(r.size, r.captions) for r in records] == [
+                ((80, 64), ("a",)),
+                ((64, 90), ("b",)),
+                ((80, 64), ("c",)),
+            ]
+        assert (looked, read) == (["b.png"], ["b.txt"])
 
     def test_a_cache_folder_that_cannot_be_written_does_no_harm(self, picture, planned, own_cache_folder):
         own_cache_folder.write_text("in the way")

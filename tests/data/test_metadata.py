@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
@@ -100,3 +101,33 @@ class TestSentences:
         assert problems(planned(in_json=file, reg_data_dir="reg")) == [
             "reg_data_dir: A metadata file knows no regularization images; take one of the two out."
         ]
+
+
+@pytest.mark.skipif(os.sep != "/", reason="there these are good paths")
+@pytest.mark.parametrize("name, why", [
+    ("C:\\cats\\a.png", "is a path of Windows; write it with / and as it is here, or make the file anew"),
+    ("deep\\a.png", "is a path of Windows; write it with / and as it is here, or make the file anew"),
+    ("/elsewhere/a.png", "does not exist; add it or take it out"),
+])  # fmt: skip
+def test_a_name_from_another_computer_is_told_apart_from_a_missing_image(picture, planned, metadata, name, why):
+    folder = picture("a.png").parent
+    file = metadata({name: {"caption": "x"}})
+    assert problems(planned(in_json=file, train_data_dir=str(folder))) == [
+        f"in_json: {file} names the image {name}, which {why}."
+    ]
+
+
+def test_a_missing_folder_is_said_once_and_not_for_each_image(planned, metadata, tmp_path):
+    file = metadata({name: {"caption": name} for name in "abc"})
+    assert problems(planned(in_json=file, train_data_dir=str(tmp_path / "no"))) == [
+        f"in_json: The folder {tmp_path / 'no'} does not exist; give the one that the names in the metadata start at."
+    ]
+
+
+@pytest.mark.parametrize("key", ["caption", "tags"])
+def test_a_list_in_place_of_a_text_is_refused(picture, planned, metadata, key):
+    image = picture("a.png")
+    file = metadata({str(image): {key: ["cat", "grass"]}})
+    assert problems(planned(in_json=file)) == [
+        f"in_json: The {key} of {image} in {file} is no text; write it as one, with commas between its parts."
+    ]
