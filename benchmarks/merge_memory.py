@@ -1,15 +1,15 @@
-"""Peak memory and time of merging a LoRA into a model of SDXL's size: `python benchmarks/merge_memory.py FOLDER`
+"""Peak memory and time of the tools on files of SDXL's size: `python benchmarks/merge_memory.py FOLDER [NAME ...]`
 
-Makes an fp16 file of 6.9 GB with SDXL's layers and random numbers, a LoRA of rank 32 for all of
-them, and merges the one into the other, which writes 6.9 GB. All of it is deleted again.
-
-Measured on two busy cores: 0.52 GB, 110 s (41 s of computing).
+Makes an fp16 model of 6.9 GB with SDXL's layers and random numbers, and two LoRAs of rank 32 for all of them. Then it
+merges one into the model, merges both, exactly and to rank 32, resizes one to rank 16, and extracts a LoRA of rank 32
+from the model and the merged one. NAME: only those of these whose names are given. All of it is deleted again.
+The figures are in docs/measurements.md.
 """
 
 from __future__ import annotations
 
 import json
-import resource
+import os
 import struct
 import subprocess
 import sys
@@ -114,19 +114,41 @@ def write_lora(path: Path, shapes: dict[str, tuple[int, ...]]) -> None:
     save_file(tensors, path)
 
 
-def main(parent: str) -> None:
+TOOLS = {
+    "into a model": ["merge_lora", "--sd_model", "model", "--models", "lora", "--save_to", "out"],
+    "two LoRAs": ["merge_lora", "--models", "lora", "other", "--save_to", "sum"],
+    "two LoRAs to rank 32": ["svd_merge_lora", "--models", "lora", "other", "--new_rank", "32", "--save_to", "svd"],
+    "resize to rank 16": ["resize_lora", "--model", "lora", "--new_rank", "16", "--save_to", "small"],
+    "extract": ["extract_lora_from_models", "--model_org", "model", "--model_tuned", "out", "--dim", "32",
+                "--save_to", "extracted"],
+}  # fmt: skip
+FILES = {"model", "lora", "other", "out", "sum", "svd", "small", "extracted"}
+
+
+def measure(name: str, folder: Path) -> None:
+    tool, *words = TOOLS[name]
+    words = [f"{word}.safetensors" if word in FILES else word for word in words]
+    started = time.monotonic()
+    script = [sys.executable, str(ROOT / "sd_scripts" / "networks" / f"{tool}.py")]
+    process = subprocess.Popen([*script, *words], cwd=folder, stdout=subprocess.DEVNULL)
+    _, status, used = os.wait4(process.pid, 0)
+    assert status == 0, f"{tool} failed"
+    seconds, busy = time.monotonic() - started, used.ru_utime + used.ru_stime
+    print(f"{name}: {used.ru_maxrss / 1e6:.2f} GB, {seconds:.0f} s ({busy:.0f} s of computing)", flush=True)
+
+
+def main(parent: str, names: list[str]) -> None:
     with tempfile.TemporaryDirectory(dir=parent) as name:
         folder, shapes = Path(name), layers()
         write_numbers(folder / "model.safetensors", model_shapes(shapes))
-        write_lora(folder / "lora.safetensors", shapes)
-        words = ["--sd_model", "model.safetensors", "--models", "lora.safetensors", "--save_to", "out.safetensors"]
-        started = time.monotonic()
-        script = [sys.executable, str(ROOT / "sd_scripts" / "networks" / "merge_lora.py")]
-        subprocess.run([*script, *words], cwd=folder, check=True)
-        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6
-        check(folder, "lora_unet_middle_block_1_transformer_blocks_9_ff_net_2")
-        print(f"{time.monotonic() - started:.0f} s, peak memory {peak:.2f} GB")
+        for lora in ("lora", "other"):
+            write_lora(folder / f"{lora}.safetensors", shapes)
+        for tool in TOOLS:
+            if tool in names or not names:
+                measure(tool, folder)
+            if tool == "into a model" and (tool in names or not names):
+                check(folder, "lora_unet_middle_block_1_transformer_blocks_9_ff_net_2")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1] if len(sys.argv) > 1 else tempfile.gettempdir())
+    main(sys.argv[1] if len(sys.argv) > 1 else tempfile.gettempdir(), sys.argv[2:])

@@ -20,6 +20,8 @@ from sd_scripts.config import load
 from sd_scripts.config.schema import Parameter
 from sd_scripts.errors import ConfigError, UserError
 from sd_scripts.tools import Tool
+from sd_scripts.tools.progress import MARK
+from sd_scripts.tools.tool import DONE, REFUSED, STOPPED
 
 from . import access, command
 from .form import widget
@@ -70,7 +72,6 @@ class ToolPage:
         except UserError as error:
             yield "\n".join(t("Error: {line}", line=line) for line in str(error).splitlines()), 0
             return
-        said = [t("Working …")]
         process = subprocess.Popen(  # noqa: S603
             words,
             cwd=ROOT,
@@ -81,22 +82,25 @@ class ToolPage:
             encoding="utf-8",
         )
         self.running[process.pid] = process
-        yield said[0], process.pid
+        yield t("Working …"), process.pid
+        said: list[str] = []
         with process:
             for line in process.stdout or ():
+                if said and said[-1].startswith(MARK):
+                    said.pop()
                 said.append(line.rstrip())
-                yield "\n".join(said[1:]), process.pid
+                yield "\n".join(said), process.pid
         self.running.pop(process.pid, None)
-        yield "\n".join([*said[1:], *self._ending(process.returncode)]), 0
+        yield "\n".join([*said, *self._ending(process.returncode)]), 0
 
     @staticmethod
     def _ending(code: int) -> list[str]:
-        if code in (0, 2):
-            return [t("Done.")] if code == 0 else []
-        return [t("Stopped.")] if code < 0 else [t("Error: The tool ended unexpectedly; the lines above say where.")]
+        if code in (REFUSED, STOPPED):  # the tool has said it
+            return []
+        return [t("Done.") if code == DONE else t("Error: The tool ended unexpectedly; the lines above say where.")]
 
     def stop(self, pid: int) -> None:
-        """Files are written whole, so that a tool can be ended at any time."""
+        """The tool takes away what it has half written."""
         process = self.running.get(pid)
         if process:
             process.terminate()

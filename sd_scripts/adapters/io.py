@@ -42,13 +42,20 @@ def write_whole(path: Path, write: Callable[[Path], None], key: str = "output_di
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write(temporary)
+        temporary.chmod(0o666 & ~_umask())  # safetensors keeps its files from everyone else
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
     except (OSError, RuntimeError, SafetensorError) as error:
-        with suppress(OSError):
-            temporary.unlink()
         raise UserError(_why(path, error, key)) from error
+    finally:  # also where it was interrupted
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    os.umask(mask := os.umask(0o077))
+    return mask
 
 
 def _why(path: Path, error: Exception, key: str) -> str:

@@ -117,14 +117,10 @@ def write(
     check_room(path, len(header) + sum(entry.size for entry in ordered.values()), key)
 
     def stream(temporary: Path) -> None:
-        try:
-            with temporary.open("wb") as file:
-                file.write(header)
-                for name, entry in ordered.items():
-                    _append(file, name, entry, get(name))
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+        with temporary.open("wb") as file:
+            file.write(header)
+            for name, entry in ordered.items():
+                _append(file, name, entry, get(name))
 
     write_whole(path, stream, key)
 

@@ -5,18 +5,21 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from ..adapters import kind_of
 from ..errors import UserError
-from .networks import open_network
+from .networks import amount, open_network
+from .progress import counted
 from .settings import CheckSettings
 from .tool import Say
 
 
 def run(settings: CheckSettings, say: Say) -> None:
-    """Raises UserError where a number is not finite."""
+    """Raises UserError where a number is not finite, or a module of no known kind."""
     network = open_network(settings.file, "file")
     broken, silent = [], []
-    for module in network.modules:
+    for module in counted(network.modules, say):
         tensors = network.tensors(module)
+        kind_of(module, tensors)
         bad = [rest for rest, tensor in tensors.items() if not tensor.float().isfinite().all()]
         broken += [f"{module}.{rest}" for rest in bad]
         zero = not bad and _is_silent(tensors)
@@ -24,10 +27,8 @@ def run(settings: CheckSettings, say: Say) -> None:
         if settings.show_all_keys or bad or zero:
             for rest, tensor in tensors.items():
                 say(f"{module}.{rest}: {_figures(tensor)}")
-    say(
-        f"{len(network.modules)} modules, {len(silent)} without effect, {len(broken)} tensors with numbers that are "
-        "not finite."
-    )
+    parts = amount(len(network.modules), "module"), f"{len(silent)} without effect", amount(len(broken), "tensor")
+    say(f"{', '.join(parts)} with numbers that are not finite.")
     if broken:
         raise UserError(
             f"file: {settings.file} is broken: {broken[0]} holds numbers that are not finite; use an earlier file of "

@@ -18,7 +18,18 @@ from ..errors import UserError
 from ..families.names import ldm
 from ..families.names.tables import Names, renamed, reverse
 from ..families.tensor_file import TensorFile
-from .networks import ALPHA, DIFFUSERS_SIGNS, DOWN, UP, Factors, base_family, open_file, open_network, saved_dtype
+from .networks import (
+    ALPHA,
+    DIFFUSERS_SIGNS,
+    DOWN,
+    PREFIXES,
+    UP,
+    Factors,
+    base_family,
+    open_file,
+    open_network,
+    saved_dtype,
+)  # fmt: skip
 from .places import TEXT, TEXT_1, TEXT_2, UNET, stored_as_convolution
 from .records import VERSIONS, of_sizes, save, save_tensors
 from .settings import ConvertSettings
@@ -55,6 +66,8 @@ def run(settings: ConvertSettings, say: Say) -> None:
     save_to = Path(settings.save_to).expanduser()
     if settings.layout == "kohya":
         file = open_file(settings.model, "model")
+        if any(name.startswith(PREFIXES) for name in file.entries):
+            raise UserError(f"model: {file.path} is in the layout of kohya already; choose the layout diffusers.")
         modules, family = from_diffusers(file)
         dtype = saved_dtype(settings.save_precision, next(iter(file.entries.values())).dtype)
         metadata = {key: value for key, value in file.metadata.items() if key.startswith(("ss_", "modelspec."))}

@@ -19,6 +19,7 @@ from .factors import Singular, device_of, of_matrix
 from .hadamard import Hadamard
 from .networks import Factors, saved_dtype, words
 from .places import TEXTS, Model, is_target, open_model, stored_as_convolution
+from .progress import counted
 from .records import VERSIONS, of_sizes, save, specification
 from .settings import ExtractSettings
 from .tool import Say
@@ -39,12 +40,11 @@ def run(settings: ExtractSettings, say: Say) -> None:
     device = device_of(settings.device)
     modules: dict[str, Module] = {}
     kept = []
-    for name in names:
-        if not name.startswith(tuple(left_out) or "-"):
-            delta = _difference(name, original, tuned)
-            kernel = _kernel(name, delta, original.family)
-            modules[name] = module = _extracted(delta.flatten(1).to(device), kernel, settings)
-            kept += [_share_kept(delta.flatten(1), module)] if delta.any() else []
+    for name in counted((name for name in names if not name.startswith(tuple(left_out) or "-")), say):
+        delta = _difference(name, original, tuned)
+        kernel = _kernel(name, delta, original.family)
+        modules[name] = module = _extracted(delta.flatten(1).to(device), kernel, settings)
+        kept += [_share_kept(delta.flatten(1), module)] if delta.any() else []
     if not kept:
         raise UserError(
             f"model_tuned: {settings.model_tuned} is no different from {settings.model_org}; there is nothing to "

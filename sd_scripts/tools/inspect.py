@@ -8,9 +8,12 @@ from collections.abc import Iterable, Mapping
 
 from ..adapters import kind_of
 from ..adapters.hashes import file_hashes
+from ..errors import UserError
+from ..families import detect
 from ..families.tensor_file import TensorFile
+from ..words.files import ONE, PARTS
 from .convert import PEFT_DOWN, is_diffusers
-from .networks import ALPHA, DOWN, Network, family_of_metadata, family_of_tensors, open_file
+from .networks import ALPHA, DOWN, PREFIXES, Network, amount, family_of_metadata, family_of_tensors, open_file
 from .settings import InspectSettings
 from .strengths import BASE, LISTS, place_of
 from .tool import Say
@@ -24,15 +27,20 @@ TRAINING = (
     "ss_training_comment",
 )  # fmt: skip
 """The fields that most people look for, in the order in which they are shown."""
+BELOW = (DOWN, "hada_w1_b", "lokr_w2_b", "lokr_w1_b")
+"""Tensors that have the rank first."""
 
 
 def run(settings: InspectSettings, say: Say) -> None:
     file = open_file(settings.file, "file")
-    say(f"{file.path.name}: {len(file.entries)} tensors, {file.path.stat().st_size / 1e6:,.1f} MB, {_dtypes(file)}")
+    size = f"{file.path.stat().st_size / 1e6:,.1f} MB"
+    say(f"{file.path.name}: {amount(len(file.entries), 'tensor')}, {size}, {_dtypes(file)}")
     if is_diffusers(file):
         say(f"Layout: diffusers or PEFT, {sum(bool(PEFT_DOWN.search(name)) for name in file.entries)} modules")
-    else:
+    elif any(name.startswith(PREFIXES) for name in file.entries):
         _modules(Network(file), say)
+    else:
+        say(f"Kind: {_other_kind(file)}")
     short, whole = file_hashes(file.path.resolve())
     say(f"Hashes: {whole[:10]} (SHA-256 {whole}), short {short}")
     for key in ("sshs_model_hash", "sshs_legacy_hash"):
@@ -48,20 +56,32 @@ def _dtypes(file: TensorFile) -> str:
     return ", ".join(sorted({str(entry.dtype).removeprefix("torch.") for entry in file.entries.values()}))
 
 
+def _other_kind(file: TensorFile) -> str:
+    """Of a file that is no network."""
+    words = {name: entry.shape for name, entry in file.entries.items() if name in (ONE, *PARTS.values())}
+    if words:
+        sizes = (f"{name}: {shape[0]} vectors of {shape[-1]}" for name, shape in words.items())
+        return f"textual inversion ({', '.join(sizes)})"
+    try:
+        return f"a whole model ({detect.family_of_names(file.entries, file.path)})"
+    except UserError:
+        return f"not known; its first tensor is {next(iter(file.entries), 'none')}"
+
+
 def _modules(network: Network, say: Say) -> None:
     kinds = Counter(_kind(network, name) for name in network.modules)
-    say("Kind: " + ", ".join(f"{kind} ({_modules_of(count)})" for kind, count in kinds.most_common()))
+    say("Kind: " + ", ".join(f"{kind} ({amount(count, 'module')})" for kind, count in kinds.most_common()))
     say(f"For: {_family(network)}")
     parts: dict[str, list[str]] = defaultdict(list)
     for name in network.modules:
         parts[_part(name)].append(name)
     for part, names in sorted(parts.items()):
-        say(f"{part}: {_modules_of(len(names))}{_sizes(network, names)}")
+        say(f"{part}: {amount(len(names), 'module')}{_sizes(network, names)}")
     blocks: dict[str, list[str]] = defaultdict(list)
     for name in network.modules:
         blocks[place_of(name)].append(name)
     for place in (place for place in LISTS[max(LISTS)] if place != BASE and place in blocks):
-        say(f"  block {place}: {_modules_of(len(blocks[place]))}{_sizes(network, blocks[place])}")
+        say(f"  block {place}: {amount(len(blocks[place]), 'module')}{_sizes(network, blocks[place])}")
 
 
 def _family(network: Network) -> str:
@@ -71,10 +91,6 @@ def _family(network: Network) -> str:
     if tensors or noted:
         return f"{tensors or noted}, by its {'names and shapes' if tensors else 'metadata'}"
     return "a model that neither its names and shapes nor its metadata tell"
-
-
-def _modules_of(count: int) -> str:
-    return f"{count} module{'s' * (count != 1)}"
 
 
 def _kind(network: Network, name: str) -> str:
@@ -90,9 +106,10 @@ def _part(name: str) -> str:
 
 def _sizes(network: Network, names: Iterable[str]) -> str:
     """`, rank 4, alpha 2`, with every value that occurs; nothing for kinds that have no such factor."""
-    lora = [name for name in names if DOWN in network.modules[name]]
-    ranks = sorted({network.modules[name][DOWN].shape[0] for name in lora})
-    alphas = sorted({float(network.file.get(f"{name}.{ALPHA}")) for name in lora if ALPHA in network.modules[name]})
+    below = {name: next((rest for rest in BELOW if rest in network.modules[name]), None) for name in names}
+    low = {name: rest for name, rest in below.items() if rest}
+    ranks = sorted({network.modules[name][rest].shape[0] for name, rest in low.items()})
+    alphas = sorted({float(network.file.get(f"{name}.{ALPHA}")) for name in low if ALPHA in network.modules[name]})
     text = f", rank {', '.join(map(str, ranks))}" if ranks else ""
     return text + (f", alpha {', '.join(f'{alpha:g}' for alpha in alphas)}" if alphas else "")
 

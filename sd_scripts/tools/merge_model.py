@@ -10,6 +10,7 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from torch import Tensor
@@ -18,6 +19,7 @@ from ..errors import UserError
 from ..families.tensor_file import TensorFile, check_room, sizes, write
 from .networks import Network, words
 from .places import Model, Place, open_model
+from .progress import Progress
 from .settings import MergeSettings
 from .strengths import Strength
 from .tool import Say
@@ -30,9 +32,10 @@ NAMED = 3
 class Merger:
     """Adds what networks change to a model's tensors as these are asked for."""
 
-    def __init__(self, model: Model, networks: Sequence[Network], given: Sequence[Strength]) -> None:
+    def __init__(self, model: Model, networks: Sequence[Network], given: Sequence[Strength], say: Say) -> None:
         """Raises UserError where the networks are for another model."""
         self.networks = list(zip(networks, given, strict=True))
+        self.progress = Progress(say, sum(len(file.entries) for file in model.files))
         self.merges: Merges = defaultdict(list)
         self.unknown = {
             network.path.name: [name for name in network.modules if not model.place(name)] for network in networks
@@ -60,6 +63,7 @@ class Merger:
     def tensor(self, file: TensorFile, key: str) -> Tensor:
         """The model's tensor with everything that the networks add to it, in its own dtype or float32 where something
         was."""
+        self.progress.step()
         tensor = file.get(key)
         wanted = self.merges.get((file.path, key))
         if not wanted:
@@ -98,7 +102,7 @@ def _check_shape(network: Network, name: str, found: tuple[int, ...], wanted: tu
 
 def merge_into_model(settings: MergeSettings, networks: Sequence[Network], given: Sequence[Strength], say: Say) -> None:
     model = open_model(settings.sd_model or "", "sd_model")
-    merger = Merger(model, networks, given)
+    merger = Merger(model, networks, given, say)
     for name, unknown in merger.unknown.items():
         if unknown:
             say(
@@ -137,7 +141,7 @@ def _write_file(
         )
     metadata = {key: value for key, value in file.metadata.items() if key != "modelspec.hash_sha256"}
     entries = {name: entry.saved_as(precision) for name, entry in file.entries.items()}
-    write(save_to, entries, lambda name: merger.tensor(file, name), {**metadata, **added})
+    write(save_to, entries, partial(merger.tensor, file), {**metadata, **added})
 
 
 def _write_folder(model: Model, merger: Merger, save_to: Path, precision: str | None, added: Mapping[str, str]) -> None:
@@ -155,7 +159,7 @@ def _write_folder(model: Model, merger: Merger, save_to: Path, precision: str | 
         for file in model.files:
             entries = {name: entry.saved_as(precision) for name, entry in file.entries.items()}
             target = temporary / file.path.relative_to(model.path)
-            write(target, entries, lambda name, file=file: merger.tensor(file, name), {**file.metadata, **added})
+            write(target, entries, partial(merger.tensor, file), {**file.metadata, **added})
         _correct_indexes(temporary)
         if save_to.exists():
             save_to.rmdir()

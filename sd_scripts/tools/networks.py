@@ -38,7 +38,7 @@ class Factors:
 
     @property
     def rank(self) -> int:
-        return self.down_RI.shape[0]
+        return len(self.down_RI)
 
     def tensors(self) -> dict[str, Tensor]:
         """As files hold them. The alpha is scale * rank."""
@@ -85,7 +85,7 @@ class Network:
                 f"{self.path}: {module} is not a LoRA but holds {', '.join(sorted(self.modules[module]))}; merge it "
                 "with svd_merge_lora first."
             )
-        tensors = self.tensors(module)
+        tensors = self._sound_tensors(module)
         down, up = tensors[DOWN].float(), tensors[UP].float()
         rank = down.shape[0]
         if up.shape[1] != rank:
@@ -100,13 +100,24 @@ class Network:
 
         Raises UserError where the kind is not known, or turns weights around and none is given.
         """
-        tensors = self.tensors(module)
+        tensors = self._sound_tensors(module)
         try:
             return kind_of(module, tensors).delta_in_file(tensors, weight)
         except ValueError:
             raise UserError(
                 f"{self.path}: What {module} changes depends on the model's weights; merge it into a model instead."
             ) from None
+
+    def _sound_tensors(self, module: str) -> dict[str, Tensor]:
+        """Raises UserError where a number is not finite."""
+        tensors = self.tensors(module)
+        for rest, tensor in tensors.items():
+            if not tensor.float().isfinite().all():
+                raise UserError(
+                    f"{self.path} is broken: {module}.{rest} holds numbers that are not finite; use an earlier file of "
+                    "the training."
+                )
+        return tensors
 
     def bias(self, module: str) -> Tensor | None:
         """What the module adds to its layer's bias."""
@@ -144,6 +155,10 @@ def open_network(name: str, key: str) -> Network:
         raise UserError(
             f"{key}: {name} is not a LoRA: its tensors are not named like those of one; choose another file."
         )
+    for module, tensors in network.modules.items():
+        missing = {DOWN, UP} - set(tensors)
+        if len(missing) == 1:
+            raise UserError(f"{key}: {name} is damaged: {module} has no {missing.pop()}; get it again.")
     return network
 
 
@@ -200,6 +215,10 @@ def check_shapes(module: str, files: Sequence[str], shapes: Sequence[tuple[int, 
                 f"{file}; "
                 "merge networks for the same kind of model."
             )
+
+
+def amount(count: int, noun: str) -> str:
+    return f"{count} {noun}{'s' * (count != 1)}"
 
 
 def words(shape: Sequence[int]) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from . import factors
 from .factors import Singular, device_of, wanted_rank
 from .networks import Factors, Network, open_network, saved_dtype
+from .progress import counted
 from .records import DYNAMIC, of_sizes, save
 from .settings import ResizeSettings
 from .tool import Say
@@ -27,7 +28,7 @@ def run(settings: ResizeSettings, say: Say) -> None:
     network = open_network(settings.model, "model")
     device = device_of(settings.device)
     made = {}
-    for name in network.modules:
+    for name in counted(network.modules, say):
         old = network.factors(name)
         singular = factors.of_product(old.up_OR.to(device), old.down_RI.to(device))
         made[name] = _resized(settings, old, singular, network.is_spatial(name))

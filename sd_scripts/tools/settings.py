@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator
@@ -32,6 +33,13 @@ def must_be_safetensors(key: str, value: str) -> Iterator[Problem]:
     yield from must_be_named(key, value, "the file to write, ending in .safetensors")
     if value and not value.endswith(".safetensors"):
         yield Problem(key, f"{value} does not end in .safetensors, the only format that is written; add that ending.")
+
+
+def must_not_be_read(save_to: str, *files: str | None) -> Iterator[Problem]:
+    """What is read is never replaced, even where it could be."""
+    places = {Path(name).expanduser().absolute() for name in files if name}
+    if save_to and Path(save_to).expanduser().absolute() in places:
+        yield Problem("save_to", f"{save_to} is one of the files to read; give the result a name of its own.")
 
 
 def must_pair(ratios: Sequence[float], models: Sequence[str]) -> Iterator[Problem]:
@@ -79,6 +87,7 @@ class MergeSettings(Group):
             yield from must_be_safetensors("save_to", self.save_to)
         else:
             yield from must_be_named("save_to", self.save_to, "the file or folder to write")
+        yield from must_not_be_read(self.save_to, self.sd_model, *self.models)
         if self.sd_model and self.shuffle:
             yield Notice("shuffle", "It has no effect where networks are merged into a model.")
 
@@ -122,6 +131,7 @@ class SvdMergeSettings(Group):
         yield from must_pair(self.ratios, self.models)
         yield from strengths.problems(self.lbws, self.models)
         yield from must_be_safetensors("save_to", self.save_to)
+        yield from must_not_be_read(self.save_to, *self.models)
 
 
 class ResizeSettings(Group):
@@ -161,6 +171,7 @@ class ResizeSettings(Group):
     def relations(self) -> Iterator[Problem]:
         yield from must_be_named("model", self.model, "a LoRA file")
         yield from must_be_safetensors("save_to", self.save_to)
+        yield from must_not_be_read(self.save_to, self.model)
         if self.dynamic_method and self.dynamic_param is None:
             yield Problem(
                 "dynamic_param",
@@ -227,6 +238,7 @@ class ExtractSettings(Group):
         yield from must_be_named("model_org", self.model_org, "the model before tuning")
         yield from must_be_named("model_tuned", self.model_tuned, "the model after tuning")
         yield from must_be_safetensors("save_to", self.save_to)
+        yield from must_not_be_read(self.save_to, self.model_org, self.model_tuned)
 
 
 class ExtractDyloraSettings(Group):
@@ -265,6 +277,7 @@ class ConvertSettings(Group):
     def relations(self) -> Iterator[Problem]:
         yield from must_be_named("model", self.model, "a LoRA file")
         yield from must_be_safetensors("save_to", self.save_to)
+        yield from must_not_be_read(self.save_to, self.model)
 
 
 class CheckSettings(Group):

@@ -12,6 +12,7 @@ from . import factors
 from .factors import Singular, device_of
 from .merge import merged, module_names
 from .networks import Factors, Network, base_family, check_shapes, open_networks, saved_dtype
+from .progress import counted
 from .records import of_merge, save
 from .settings import SvdMergeSettings
 from .strengths import Strength, strengths
@@ -23,7 +24,7 @@ def run(settings: SvdMergeSettings, say: Say) -> None:
     given = strengths(settings.ratios, settings.lbws, [base_family(network) for network in networks])
     device = device_of(settings.device)
     modules, kept = {}, []
-    for name in module_names(networks):
+    for name in counted(module_names(networks), say):
         singular, kernel = _sum(name, networks, given, device)
         spatial = len(kernel) == 3 and kernel[1:] != (1, 1)
         rank = settings.new_conv_rank or settings.new_rank if spatial else settings.new_rank

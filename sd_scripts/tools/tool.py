@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,8 +15,9 @@ from pydantic import ValidationError
 from ..config import load
 from ..config.schema import Group, Notice, Parameter, Problem, did_you_mean, parameters
 from ..errors import ConfigError, UserError
+from .progress import MARK
 
-DONE, REFUSED = 0, 2
+DONE, REFUSED, STOPPED = 0, 2, 130
 Say = Callable[[str], None]
 
 
@@ -55,7 +57,8 @@ class Tool:
         return settings, problems
 
     def _known(self, flat: Mapping[str, object]) -> tuple[dict[str, object], list[Problem]]:
-        known, problems = {}, []
+        known: dict[str, object] = {}
+        problems: list[Problem] = []
         for key, value in flat.items():
             if key in self.parameters:
                 known[key] = load.present(self.parameters[key], value)
@@ -72,17 +75,27 @@ class Tool:
 
 
 def main(tool: Tool, argv: Sequence[str] | None = None) -> int:
-    """A tool as a command: 0 when it is done, 2 when whoever called it can put something right."""
+    """A tool as a command: 0 when it is done, 2 when whoever called it can put something right, 130 when stopped."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # half-written files are removed on the way out
     try:
         settings, notices = tool.read(flags(tool, sys.argv[1:] if argv is None else argv))
         for notice in notices:
             print(f"Note: {notice}", file=sys.stderr)
-        tool.run(settings, lambda line: print(line, flush=True))
+        tool.run(settings, say)
         return DONE
+    except KeyboardInterrupt:
+        print("Stopped; no half-written file is left.", file=sys.stderr, flush=True)
+        return STOPPED
     except UserError as error:
         for line in error.problems if isinstance(error, ConfigError) else [error]:
             print(f"Error: {line}", file=sys.stderr, flush=True)
         return REFUSED
+
+
+def say(line: str) -> None:
+    """In a terminal, progress stays on one line."""
+    stays = line.startswith(MARK) and sys.stdout.isatty()
+    print(line, end="\r" if stays else "\n", flush=True)
 
 
 def flags(tool: Tool, argv: Sequence[str]) -> dict[str, Any]:

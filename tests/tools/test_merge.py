@@ -209,7 +209,7 @@ SENTENCES = {
     "ratios": (["--models", "a", "b", "--ratios", "1", "--save_to", "o.safetensors"], "ratios: It has 1 numbers for "
                                                                                       "2 models; give one for each, "
                                                                                       "or none."),
-    "no number": (["--models", "a", "--ratios", "x", "--save_to", "o.safetensors"], "ratios: 'x' is not a list."),
+    "no number": (["--models", "a", "--ratios", "x", "--save_to", "o.safetensors"], "ratios: 'x' is not a number."),
     "typo": (["--model", "a"], "--model: There is no such flag. Did you mean models?"),
     "stray": (["a"], "'a' belongs to no flag; give every value after the flag it is for."),
     "precision": (["--models", "a", "--save_to", "o.safetensors", "--save_precision", "fp8"], "save_precision: 'fp8' "
