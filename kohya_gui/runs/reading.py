@@ -15,6 +15,8 @@ from .curve import Curve
 from .pace import PAUSES, Breaks, Pace, breaks
 
 FINAL = ("done", "stopped", "failed")
+SILENT_SECONDS = 120.0
+SILENT_STEPS = 10
 Event = Mapping[str, Any]
 
 
@@ -172,6 +174,13 @@ class RunReader:
         """The run in few words, for a list of many."""
         keys = ("state", "message", "step", "total", "epoch", "loss", "began", "last", "attempt")
         return {key: getattr(self, key) for key in keys} | {"states": any(s["what"] == "state" for s in self.saved)}
+
+    def silence(self, now: float) -> float | None:
+        """For how many seconds no step has come, where that is longer than it should be. now: unix seconds."""
+        if self.state != "training" or self.last is None:
+            return None
+        seconds, pace = now - self.last, self.pace.per_second
+        return seconds if seconds > max(SILENT_SECONDS, SILENT_STEPS / pace if pace else 0.0) else None
 
     def seconds_left(self, now: float) -> float | None:
         """With the samples and files that are still to come. now: unix seconds."""

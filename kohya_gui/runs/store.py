@@ -269,6 +269,7 @@ class RunStore:
             "attempt": reader.attempt,
             "rate": None if ended else reader.pace.per_second,
             "left": None if ended else reader.seconds_left(time.time()),
+            "silent": reader.silence(time.time()) if alive else None,
             "elapsed": _elapsed(reader, ended),
             "notices": reader.notices,
             "saved": reader.saved[-20:],

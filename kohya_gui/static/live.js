@@ -110,7 +110,8 @@
       const tab = ([mode, said]) => button(said, () => this.curve(mode), { "data-mode": mode, "aria-pressed": String(mode === "loss") })
       this.tabs = make("div", { class: "tabs", role: "group", "aria-label": t("Curve") }, ...[["loss", t("Loss")], ["rates", t("Learning rate")]].map(tab))
       this.smooth = smooth
-      this.curvePart = make("section", { id: "live-curve", hidden: true }, make("div", { class: "curve-head" }, this.tabs, smooth), make("div", { class: "canvas" }, canvas, tip))
+      this.legend = make("span", { class: "legend", hidden: true }, t("validation"))
+      this.curvePart = make("section", { id: "live-curve", hidden: true }, make("div", { class: "curve-head" }, this.tabs, this.legend, smooth), make("div", { class: "canvas" }, canvas, tip))
     }
 
     show(run) { this.run = run; this.listed = 0; this.forget(); put(this.log); this.closeChange(); this.tick() }
@@ -164,7 +165,8 @@
       this.place.dataset.state = state.state
       const entry = [...this.choice.options].find((option) => option.value === state.id)
       if (entry) entry.textContent = called(state)
-      this.detail.textContent = state.held || state.queue || (state.progress ? work(state.progress) : state.message)
+      const quiet = state.silent && t("Nothing new for {time}; the log may say why.", { time: duration(state.silent) })
+      this.detail.textContent = state.held || state.queue || quiet || (state.progress ? work(state.progress) : state.message)
       this.showTitle(state)
       this.showProgress(state)
       this.showFacts(state)
@@ -250,9 +252,12 @@
       if (failure) { this.logPart.open = true; this.seekError = true }
     }
 
+    showLegend() { this.legend.hidden = !this.validation.length || this.chart.mode !== "loss" }
+
     curve(mode) {
       this.chart.mode = mode
       this.smooth.hidden = mode !== "loss"
+      this.showLegend()
       for (const each of this.tabs.children) each.setAttribute("aria-pressed", String(each.dataset.mode === mode))
       this.chart.renew()
     }
@@ -265,6 +270,7 @@
       this.points = [...this.points.slice(0, curve.from), ...curve.points]
       this.known.generation = curve.generation
       this.known.points = this.points.length
+      this.showLegend()
       if (before !== this.points.at(-1)) this.chart.show(this.points, curve.rates, total, this.validation)
     }
 

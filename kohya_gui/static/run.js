@@ -114,7 +114,11 @@
 
     // The first column stays where it is, so that the newest pictures stand beside what there was before.
     everyStep(steps, rows) {
-      const grid = make("div", { class: "grid", tabindex: "0", role: "region", "aria-label": t("Samples"), onscroll: () => { this.atEnd = grid.scrollLeft + grid.clientWidth > grid.scrollWidth - 8; this.left = grid.scrollLeft } }, make("table", {},
+      const moved = () => {
+        this.left = grid.scrollLeft; this.atEnd = this.left + grid.clientWidth > grid.scrollWidth - 8
+        grid.classList.toggle("moved", this.left > 0)
+      }
+      const grid = make("div", { class: "grid", tabindex: "0", role: "region", "aria-label": t("Samples"), onscroll: moved }, make("table", {},
         make("thead", {}, make("tr", {}, ...steps.map((step) => make("th", { scope: "col" }, stepName(step))))),
         ...rows.flatMap((index) => [
           make("tr", { class: "prompt" }, make("td", { colspan: steps.length }, make("span", { title: this.prompt(index) }, this.prompt(index)))),

@@ -160,6 +160,12 @@ def test_time_left_runs_down_while_samples_are_drawn(store: RunStore, write_run:
     assert [reader.seconds_left(now) for now in (1040, 1055, 1090)] == [pytest.approx(30 + n) for n in (20, 5, 0)]
 
 
+def test_an_engine_that_hangs_is_told(store: RunStore, write_run: WriteRun) -> None:
+    slow = [{**step(number), "time": 1000 + 30 * number} for number in range(1, 6)]
+    reader = read(store, write_run({"kind": "state", "state": "training"}, *slow))
+    assert [reader.silence(1150 + seconds) for seconds in (60, 290, 310)] == [None, None, 310]
+
+
 def test_pace_is_known_again_when_the_clock_was_set_back(store: RunStore, write_run: WriteRun) -> None:
     run = write_run(PLAN, *steps_from(1, 10, 90_000), *steps_from(11, 20, 1000))
     assert read(store, run).pace.per_second == pytest.approx(2.0)
