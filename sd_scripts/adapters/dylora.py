@@ -30,7 +30,7 @@ class Dylora(Lora):
     def change(self, x: Tensor) -> Tensor | None:
         if not self.training:
             return super().change(x)
-        if self.module_dropout and torch.rand(1).item() < self.module_dropout:
+        if self._skips():
             return None
         if not torch.is_autocast_enabled(x.device.type):
             x = x.to(self.lora_down.weight.dtype)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import nn
 
-from ..config.network import WITHOUT_CONVOLUTIONS, NetworkConfig
+from ..config.layer_choice import WITHOUT_CONVOLUTIONS
+from ..config.network import NetworkConfig
 from .base import Target
 
 TRANSFORMER = ("attention", "mlp", "projection")

@@ -6,7 +6,6 @@ convolution to r channels and B as a 1x1 convolution. Files call A `lora_down` a
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 import torch
@@ -16,6 +15,7 @@ from torch.nn import functional as F
 from .. import draws
 from ..config.network import NetworkConfig
 from .base import AdapterModule, Size, Target
+from .weight_adapter import alpha_in, kaiming, shrinking
 
 
 class Lora(AdapterModule):
@@ -36,15 +36,14 @@ class Lora(AdapterModule):
     @classmethod
     def make(cls, target: Target, size: Size, network: NetworkConfig, seed: int) -> Lora:
         made = cls(target, size, network)
-        generator = draws.generator(seed, f"adapter/{target.name}")
-        nn.init.kaiming_uniform_(made.lora_down.weight, a=math.sqrt(5), generator=generator)
+        kaiming(made.lora_down.weight, draws.generator(seed, f"adapter/{target.name}"))
         nn.init.zeros_(made.lora_up.weight)
         return made
 
     @classmethod
     def size_in_file(cls, tensors: Mapping[str, Tensor]) -> Size:
         rank = tensors["lora_down.weight"].shape[0]
-        return Size(rank, float(tensors["alpha"]) if "alpha" in tensors else rank)
+        return Size(rank, alpha_in(tensors, rank))
 
     @classmethod
     def delta_in_file(cls, tensors: Mapping[str, Tensor], weight: Tensor | None = None) -> Tensor:
@@ -91,8 +90,7 @@ class Lora(AdapterModule):
         """|B A|^2 is the sum of (B^T B) * (A A^T), which needs no matrix of the layer's size."""
         down_RI, up_OR = self.lora_down.weight.flatten(1).float(), self.lora_up.weight.flatten(1).float()
         norm = ((up_OR.T @ up_OR) * (down_RI @ down_RI.T)).sum().clamp(min=0).sqrt() * self.scale
-        floored = norm.clamp(min=limit / 2)
-        ratio = floored.clamp(max=limit) / floored
+        ratio = shrinking(norm, limit)
         self.lora_down.weight.mul_(ratio.sqrt())
         self.lora_up.weight.mul_(ratio.sqrt())
         return norm * ratio, ratio

@@ -12,6 +12,12 @@ from typing import Any
 
 from ..errors import UserError
 
+PRESETS = (
+    "full", "full-lin", "attn-mlp", "attn-only", "unet-only", "unet-transformer-only", "unet-convblock-only", "ia3",
+)  # fmt: skip
+WITHOUT_CONVOLUTIONS = ("full-lin", "attn-mlp", "attn-only", "unet-transformer-only", "ia3")
+"""Presets that leave 3x3 convolutions alone."""
+
 CLASSES: Mapping[str, tuple[str, ...]] = {
     "Transformer2DModel": ("attention", "mlp", "projection"), "BasicTransformerBlock": ("attention", "mlp"),
     "Attention": ("attention",), "CrossAttention": ("attention",), "FeedForward": ("mlp",),

@@ -7,8 +7,7 @@ from pydantic import BeforeValidator
 
 from ..errors import UserError
 from . import layer_choice, network_args, network_checks
-from .block_weights import CURVES, Blocks, curve, numbers
-from .layer_choice import LayerChoice
+from .layer_choice import PRESETS, WITHOUT_CONVOLUTIONS, LayerChoice
 from .network_kinds import ALGORITHMS, FACTORED, KINDS, LYCORIS, LYCORIS_MODULE, RANKED, WITH_ALPHA
 from .schema import (
     Aliases,
@@ -25,15 +24,7 @@ from .schema import (
     split_numbers,
 )
 
-__all__ = ["CURVES", "Blocks", "KINDS", "LYCORIS_MODULE", "NetworkConfig", "curve", "numbers", "rates"]
-
 Algorithm = Literal["lora", "locon", "loha", "lokr", "ia3", "dylora", "glora", "diag-oft", "boft", "full"]
-PRESETS = (
-    "full", "full-lin", "attn-mlp", "attn-only", "unet-only", "unet-transformer-only", "unet-convblock-only", "ia3",
-)  # fmt: skip
-WITHOUT_CONVOLUTIONS = ("full-lin", "attn-mlp", "attn-only", "unet-transformer-only", "ia3")
-"""Presets that leave 3x3 convolutions alone."""
-
 ANY = AppliesTo(methods=("lora",))
 
 

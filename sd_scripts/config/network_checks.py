@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ..errors import UserError
 from . import network_args
 from .block_weights import CURVES, Blocks, curve, numbers
+from .layer_choice import PRESETS
 from .schema import Notice, Problem, did_you_mean
 
 if TYPE_CHECKING:
@@ -28,8 +29,6 @@ def problems(network: NetworkConfig) -> Iterator[Problem]:
 
 
 def _preset_problems(network: NetworkConfig) -> Iterator[Problem]:
-    from .network import PRESETS
-
     if network.preset and not network.preset.endswith(".toml") and network.preset not in PRESETS:
         hint = did_you_mean(network.preset, PRESETS, f" There is: {', '.join(PRESETS)}.")
         yield Problem("preset", f"There is no preset {network.preset!r}, and it is no .toml file.{hint}")
