@@ -19,7 +19,7 @@ from sd_scripts.data import headers
 from sd_scripts.data.texts import OTHER_ENDINGS
 from sd_scripts.errors import UserError
 
-from . import access, dataset_making, pictures, places
+from . import access, dataset_making, pictures, places, sentences
 from .answers import told
 from .dataset_making import DATASETS
 from .live import Answer, meant, signed_in
@@ -179,8 +179,8 @@ def history(folder: ImageFolder) -> dict[str, Any]:
     return {
         "done": len(done),
         "undone": len(undone),
-        "undo": journal.step(done[-1]).words if done else None,
-        "redo": journal.step(undone[0], undone=True).words if undone else None,
+        "undo": sentences.shown(journal.step(done[-1]).words) if done else None,
+        "redo": sentences.shown(journal.step(undone[0], undone=True).words) if undone else None,
     }
 
 
@@ -221,7 +221,7 @@ def _looking(routes: APIRouter, library: Library) -> None:
             file = access.allowed(library.folder(folder, ".txt").picture(name))
             return pictures.answer(pictures.small(file, pictures.within(side)))
         except UserError as error:
-            return Answer({"error": str(error)}, 404)
+            return Answer({"error": sentences.shown(str(error))}, 404)
 
 
 def _changing(routes: APIRouter, library: Library) -> None:
@@ -263,7 +263,7 @@ def _applied(folder: ImageFolder, asked: Asked) -> dict[str, Any]:
 
 def _stepped(folder: ImageFolder, which: str) -> dict[str, Any]:
     step = folder.undo() if which == "undo" else folder.redo()
-    return {"words": step.words, "changed": len(step.changes), "history": history(folder)}
+    return {"words": sentences.shown(step.words), "changed": len(step.changes), "history": history(folder)}
 
 
 def build() -> None:

@@ -72,9 +72,9 @@ class SettingsDesk:
 
     def allow(self, place: str) -> str:
         """Opens the folder that a field names to the app, and says which it is. Raises UserError."""
-        (folder,) = folders(place)
-        self._keep(replace(self.now, allow=(*self.now.allow, folder)))
-        return folder
+        found = folders(place)
+        self._keep(replace(self.now, allow=tuple(dict.fromkeys((*self.now.allow, *found)))))
+        return ", ".join(found)
 
     def presets(self) -> list[str]:
         return list(presets.available(self.preset_root, "lora"))

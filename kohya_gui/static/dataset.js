@@ -92,7 +92,7 @@
       this.applyButton = button(t("Apply"), () => this.edit("apply"), { id: "ds-apply", class: "main", disabled: true })
       this.edited = make("div", { class: "edited", role: "status" })
       const form = make("form", { class: "edit", onsubmit: (event) => { event.preventDefault(); this.edit("try") } },
-        labelled(t("What to do"), this.kind), this.fields, labelled(t("With"), this.scope),
+        labelled(t("What to do"), this.kind), this.fields, labelled(t("Which captions"), this.scope),
         make("div", { class: "buttons" }, make("button", { type: "submit", id: "ds-try" }, t("Preview")), this.applyButton))
       this.showFields()
       return part(t("Edit many captions"), !isNarrow(), form, this.edited)

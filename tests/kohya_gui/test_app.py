@@ -11,7 +11,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from kohya_gui import app, live
+from kohya_gui import app, flags, live
 from kohya_gui.runs.store import RunStore
 from kohya_gui.runs.supervisor import Supervisor
 from kohya_gui.tensorboard import TensorBoard
@@ -36,6 +36,11 @@ def refused(*argv: str) -> str:
 def test_the_defaults_listen_on_this_machine_only() -> None:
     options = app.read_options([])
     assert (options.listen, options.server_port, options.share, options.inbrowser) == ("127.0.0.1", 7860, False, False)
+
+
+def test_every_option_has_a_flag() -> None:
+    named = {action.dest for action in flags.parser()._actions} - {"help", "config"}
+    assert named == app.Options.__dataclass_fields__.keys() - {"settings"}
 
 
 def test_a_port_in_use_is_named() -> None:

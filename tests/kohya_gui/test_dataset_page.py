@@ -10,7 +10,7 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from kohya_gui import access, dataset_page, pictures
+from kohya_gui import access, pictures
 
 MEANT = {"x-live": "1"}
 

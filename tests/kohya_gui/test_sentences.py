@@ -50,7 +50,7 @@ def said() -> list[re.Pattern[str]]:
     """The sentences of the code, their values left open."""
     files = [file for room in ROOMS for file in (ROOT / room).glob("**/*.py")] + [ROOT / "sd_scripts" / "plan.py"]
     found = {text for file in files for text in _texts(ast.parse(file.read_text(encoding="utf-8")))}
-    return [re.compile(text, re.DOTALL) for text in found if len(text) > 12]
+    return [re.compile(text, re.DOTALL) for text in found if len(text) > 12 or re.match(r"[A-Z]\w{3}", text)]
 
 
 def _texts(tree: ast.AST) -> Iterator[str]:

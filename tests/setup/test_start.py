@@ -9,7 +9,7 @@ import pytest
 
 from setup import checks, python_version, report
 from setup.bootstrap import ROOT
-from setup.start import own_options, torch_index
+from setup.start import own_options, show_help, torch_index
 
 ENTRY_POINTS = ("gui.py", "setup/run_tests.py", "setup/doctor.py", "setup/python_version.py")
 
@@ -45,6 +45,12 @@ def test_only_its_own_options_are_taken_out_and_the_rest_goes_to_the_app() -> No
     own, rest = own_options().parse_known_args(line)
     assert own.torch_index == "cu130" and not own.reinstall
     assert rest == ["--listen", "0.0.0.0", "--server_port", "7861", "--inbrowser"]
+
+
+def test_the_help_tells_of_the_apps_options_too(capsys: pytest.CaptureFixture[str]) -> None:
+    show_help(own_options())
+    words = capsys.readouterr().out
+    assert "--torch-index INDEX" in words and "--listen ADDRESS" in words and "this machine only" in words
 
 
 @pytest.mark.parametrize("text", ["auto", "default", "cpu", "cu128", "rocm7.2", "https://wheels.example/simple"])
