@@ -86,12 +86,11 @@
     // What was learned since the last file is lost, so it takes a second press.
     stopNow() {
       const said = t("Stop now")
-      const back = () => { made.textContent = said; made.classList.remove("sure") }
       const made = button(said, () => {
-        if (made.classList.contains("sure")) { back(); return this.ask("stop_now") }
+        if (made.classList.contains("sure")) { this.spare(); return this.ask("stop_now") }
         made.textContent = t("Lose what is not saved?"); made.classList.add("sure")
-        setTimeout(back, 4000)
-      }, { id: "live-stop_now", title: t("Ends at once, without saving"), "aria-live": "polite", onblur: () => back() })
+      }, { id: "live-stop_now", title: t("Ends at once, without saving"), "aria-live": "polite", onblur: () => this.spare() })
+      this.spare = () => { made.textContent = said; made.classList.remove("sure") }
       return made
     }
 
@@ -114,7 +113,7 @@
       this.curvePart = make("section", { id: "live-curve", hidden: true }, make("div", { class: "curve-head" }, this.tabs, this.legend, smooth), make("div", { class: "canvas" }, canvas, tip))
     }
 
-    show(run) { this.run = run; this.listed = 0; this.forget(); put(this.log); this.closeChange(); this.tick() }
+    show(run) { this.run = run; this.listed = 0; this.forget(); put(this.log); this.closeChange(); this.spare(); this.tick() }
 
     async tick() {
       clearTimeout(this.timer)
@@ -226,7 +225,7 @@
         each.disabled = asked || (state.asked.includes("stop") && what === "pause")
         each.classList.toggle("asked", asked)
       }
-      if (!going) this.closeChange()
+      if (!going) { this.closeChange(); this.spare() }
       this.resume.hidden = !over || state.state_step === null || state.state_step === undefined
       if (!this.resume.hidden) this.resume.textContent = t("Resume from step {step}", { step: number(state.state_step) })
       this.cancel.hidden = state.state !== "queued"

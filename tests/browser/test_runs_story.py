@@ -239,6 +239,11 @@ def test_the_page_works_on_a_phone_and_in_the_dark(
     row(page, runs[0]).locator(".name").focus()
     page.keyboard.press("Enter")
     see(page, "#live .facts", "40 of 40")
+    row(page, runs[1]).locator(".name").click()
+    page.click("#live-stop_now")
+    see(page, "#live-stop_now", "Lose what is not saved?")
+    page.click("#live-stop_now")
+    state_of(page, runs[1], "stopped")
 
 
 def test_a_run_whose_keys_are_gone_asks_for_them(app: Any, browser_page: Any, shoot: Callable[..., None]) -> None:

@@ -62,6 +62,14 @@ def test_from_opening_the_page_to_a_finished_run(
     see(page, "#live-log", "steps: 60/60")
     expect(page.locator("#live-log")).not_to_contain_text("steps: 59/60")
     shoot(page, "2-done", full_page=True)
+    page.locator("#live-samples .picture").last.click()
+    see(page, "#live-picture", "step 60")
+    page.keyboard.press("ArrowLeft")
+    see(page, "#live-picture", "step 48")
+    page.keyboard.press("Escape")
+    with page.expect_download() as taken:
+        page.locator("#live-saved a").first.click()
+    assert taken.value.suggested_filename == "fake-000060.safetensors"
 
 
 def test_a_run_outlives_a_reload_and_is_seen_in_a_second_browser(
