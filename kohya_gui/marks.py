@@ -40,8 +40,9 @@ def of(entries: Entries, baseline: Mapping[str, object]) -> Marks:
     facts = {
         "changed": {key: value for key, value in changed.items() if key not in secret},
         "hidden": sorted(hidden),
-        "unet": asdict(BLOCKS.get((visible.chosen(entries) or ("sd1",))[0], SD)),
+        "unet": asdict(BLOCKS.get(visible.what(entries).family, SD)),
         "runs": len(entries.runs),
+        "wrong": sum(problem.stops for problem in entries.loaded.problems),
     }
     gone = visible.hidden_parts(layout.sections(), hidden)
     return Marks(hidden, gone, facts["changed"], entries.loaded.problems, facts)  # type: ignore[arg-type]

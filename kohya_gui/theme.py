@@ -20,7 +20,7 @@ EVERY_PAGE = ("page.css", "chooser.css", "texts.js", "kit.js", "page.js", "choos
 FILES = {
     "": (
         "run.js", "chart.js", "live.css", "live.js", "plan.css", "plan.js", "train.css", "train.js", "blocks.js",
-        "bring.js",
+        "dock.js", "bring.js",
     ),
     "dataset": ("dataset.css", "bring.js", "dataset.js", "dataset_making.js"),
     "runs": ("run.js", "chart.js", "live.css", "live.js", "compare.js", "runs.css", "runs.js"),

@@ -2,44 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
 
-from sd_scripts.config import load
-from sd_scripts.config.schema import Parameter
+from pydantic import ValidationError
+
+from sd_scripts.config.model import ModelConfig
+from sd_scripts.config.network import NetworkConfig
+from sd_scripts.config.schema import Group, Parameter
 
 from . import layout
 from .entries import Entries
 
-CHOOSING_GROUPS = ("model", "network")
-"""The groups whose values decide what else has an effect."""
+Chosen = TypeVar("Chosen", bound=Group)
 
 
-def chosen(entries: Entries) -> tuple[str, str, str | None] | None:
-    """Family, method and adapter; None while the values that decide them are wrong."""
-    config = entries.config
-    if config is None:
-        flat = entries.runs[0]
-        deciding = {
-            key: value
-            for key, value in flat.items()
-            if key in load.parameters() and load.parameters()[key].attribute in CHOOSING_GROUPS
-        }
-        config = load.from_flat(deciding).config
-    return (config.family, config.method, config.adapter) if config else None
+@dataclass(frozen=True)
+class What:
+    """What is trained, which decides what else has an effect. adapters: the kinds of network, or None alone."""
+
+    family: str
+    method: str
+    adapters: tuple[str | None, ...]
+
+    def has_use_for(self, parameter: Parameter) -> bool:
+        return any(parameter.applies_to.missing(self.family, self.method, kind) is None for kind in self.adapters)
+
+
+def what(entries: Entries) -> What:
+    """Whatever else may be wrong with the form, so that a slip of the keyboard brings nothing into sight."""
+    flat = entries.runs[0]
+    model, network = _readable(ModelConfig, flat), _readable(NetworkConfig, flat)
+    return What(model.family, entries.method, network.kinds if entries.method == "lora" else (None,))
+
+
+def _readable(group: type[Chosen], flat: Mapping[str, object]) -> Chosen:
+    """The group of these settings, without those that can't be read."""
+    own = {key: flat[key] for key in group.model_fields if key in flat}
+    try:
+        return group.model_validate(own)
+    except ValidationError as error:
+        wrong = {place for problem in error.errors() for place in problem["loc"][:1]}
+        return _readable(group, {key: value for key, value in own.items() if wrong and key not in wrong})
 
 
 def without_effect(entries: Entries) -> set[str]:
     """Keys to hide. What was filled in and has no effect stays in sight, so that one can reset it, unless it has its
     effect again as soon as another method is chosen."""
-    hidden = {p.key for p in entries.parameters if layout.of_another_method(p.key, entries.method)}
-    what = chosen(entries)
-    if what is None:
-        return hidden
-    return hidden | {p.key for p in entries.parameters if _is_idle(p, what) and p.key not in entries.settings}
-
-
-def _is_idle(parameter: Parameter, what: tuple[str, str, str | None]) -> bool:
-    return parameter.applies_to.missing(*what) is not None
+    trained = what(entries)
+    return {
+        p.key
+        for p in entries.parameters
+        if layout.of_another_method(p.key, entries.method)
+        or (p.key not in entries.settings and not trained.has_use_for(p))
+    }
 
 
 def hidden_parts(sections: Iterable[layout.Section], hidden: set[str]) -> set[str]:

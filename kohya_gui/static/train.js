@@ -151,7 +151,7 @@
   }
 
   // Facts of the app about the form: which fields differ from the preset, and what they were.
-  let facts = { changed: {}, hidden: [], runs: 1 }
+  let facts = { changed: {}, hidden: [], runs: 1, wrong: 0 }
   function learn() {
     const place = $("form-facts")
     if (!place) return
