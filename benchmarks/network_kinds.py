@@ -2,9 +2,9 @@
 
     python benchmarks/network_kinds.py [--steps 150] [--only locon loha]
 
-Each kind is trained on the demo pictures with the demo's settings, but without regularization pictures, and merged into
-the starter model. The measure is that of demo_learning.py: the distance of samples of the new caption to the demo
-pictures, and how far other captions moved.
+Each kind is trained on the demo pictures with the demo's settings and a learning rate of its own, but without
+regularization pictures, and merged into the starter model. The measure is that of demo_learning.py: the distance of
+samples of the new caption to the demo pictures, and how far other captions moved.
 """
 
 from __future__ import annotations
@@ -32,12 +32,14 @@ from sd_scripts.families import load_family  # noqa: E402
 
 LYCORIS = {"network_module": "lycoris.kohya"}
 RANK = {"network_dim": 8, "network_alpha": 8}
+OFT = {"network_dim": 4, "network_alpha": 1, "network_module": "networks.oft"}
 KINDS: dict[str, dict[str, Any]] = {
     "lora": RANK,
     "locon (conv_dim 8)": {**RANK, "conv_dim": 8, "conv_alpha": 8},
     "lora_fa": {**RANK, "network_module": "networks.lora_fa"},
     "dylora": {**RANK, "network_module": "networks.dylora", "unit": 4},
-    "oft": {"network_dim": 4, "network_alpha": 1, "network_module": "networks.oft"},
+    "oft": OFT,
+    "oft, all layers": {**OFT, "enable_all_linear": True, "enable_conv": True},
     "lycoris locon": {**LYCORIS, **RANK},
     "dora": {**LYCORIS, **RANK, "dora_wd": True},
     "loha": {**LYCORIS, **RANK, "algo": "loha"},
@@ -45,13 +47,19 @@ KINDS: dict[str, dict[str, Any]] = {
     "lycoris dylora": {**LYCORIS, **RANK, "algo": "dylora"},
     "glora": {**LYCORIS, **RANK, "algo": "glora"},
     "ia3": {**LYCORIS, "algo": "ia3", "preset": "ia3"},
+    "ia3, all layers": {**LYCORIS, "algo": "ia3"},
     "diag-oft": {**LYCORIS, "network_dim": 4, "algo": "diag-oft", "preset": "attn-mlp"},
     "boft": {**LYCORIS, "network_dim": 8, "algo": "boft", "preset": "attn-mlp"},
     "full": {**LYCORIS, "algo": "full"},
     "full, norms": {**LYCORIS, "algo": "full", "train_norm": True},
 }
-RATES = {"lora_fa": 4e-3, "ia3": 5e-2, "oft": 2e-3, "diag-oft": 1e-2, "boft": 2e-3, "full": 1e-4, "full, norms": 1e-4}
-"""Kinds that want another rate than the demo's."""
+RATES = {
+    "lora": 2e-3, "lora_fa": 1e-2, "dylora": 5e-3, "oft": 1e-2, "oft, all layers": 7e-4, "lokr": 3e-3,
+    "lycoris dylora": 3e-3, "ia3": 2e-1, "ia3, all layers": 5e-2, "diag-oft": 1e-2, "boft": 2e-3, "full": 1e-4,
+    "full, norms": 1e-4,
+}  # fmt: skip
+"""Of the U-Net; that of the text encoder is half of it. Kinds that are not here have the demo's."""
+DEMOS = 1e-3
 
 
 def settings(kind: str, steps: int, folder: Path) -> dict[str, object]:
@@ -60,11 +68,10 @@ def settings(kind: str, steps: int, folder: Path) -> dict[str, object]:
     demo = {key: value for key, value in demo.items() if key in load.parameters() and not key.startswith("sample_")}
     for key in ("network_dim", "network_alpha", "logging_dir", "reg_data_dir"):
         demo.pop(key, None)
-    rate = RATES.get(kind)
-    if rate:
-        demo |= {"learning_rate": rate, "unet_lr": rate, "text_encoder_lr": [rate / 2]}
+    rate = RATES.get(kind, DEMOS)
+    rates = {"learning_rate": rate, "unet_lr": rate, "text_encoder_lr": [rate / 2]}
     return {
-        **demo, **KINDS[kind], "max_train_steps": steps, "output_dir": str(folder), "output_name": "network",
+        **demo, **rates, **KINDS[kind], "max_train_steps": steps, "output_dir": str(folder), "output_name": "network",
         "save_precision": "fp16", "run_dir": str(folder / "run"),
     }  # fmt: skip
 
@@ -102,8 +109,8 @@ def main() -> None:
     demo = latents(pipe, [Image.open(file) for file in sorted((STARTER / "demo").rglob("*.png"))])
     plain = [latents(pipe, sample(pipe, prompts)) for prompts in (NEW, OTHERS)]
     print(f"{asked.steps} steps. Distance to the demo without a network: {nearest(plain[0], demo):.3f}\n")
-    print("| Kind | Parameters | File, KB | Steps/s | New caption to demo | Other captions moved |")
-    print("| --- | ---: | ---: | ---: | ---: | ---: |")
+    print("| Kind | Rate | Parameters | File, KB | Steps/s | New caption to demo | Other captions moved |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
     for kind in asked.only:
         with tempfile.TemporaryDirectory() as name:
             file, speed = trained(kind, asked.steps, Path(name))
@@ -112,7 +119,7 @@ def main() -> None:
             other = merged(file, pipe.scheduler)
         new, others = (latents(pipe, sample(other, prompts)) for prompts in (NEW, OTHERS))
         figures = f"{count:,} | {size:,.0f} | {speed:.2f} | {nearest(new, demo):.3f} | {moved(plain[1], others):.3f}"
-        print(f"| {kind} | {figures} |", flush=True)
+        print(f"| {kind} | {RATES.get(kind, DEMOS):g} | {figures} |", flush=True)
 
 
 if __name__ == "__main__":
