@@ -43,6 +43,7 @@ KINDS: list[tuple[str, str, str, dict[str, Any], dict[str, Any]]] = [
         {"network_dim": 1, "factor": 2, "unbalanced_factorization": True, "decompose_both": True}, {},
     ),
     ("lokr", "lokr", "LokrModule", {"full_matrix": True, "dora_wd": True}, {"weight_decompose": True}),
+    ("lokr", "lokr", "LokrModule", {"network_dim": 10**10}, {}),
     ("ia3", "ia3", "IA3Module", {}, {}),
     ("ia3", "ia3", "IA3Module", {"train_on_input": True}, {}),
     ("glora", "glora", "GLoRAModule", {}, {}),
@@ -141,3 +142,19 @@ def test_norms_mean_the_same_there(make: Any, x: tuple[int, ...]) -> None:
     assert own.load_state_dict({f"{NAME}.{key}": getattr(other, key).data for key in ("w_norm", "b_norm")}) == []
     own.attach()
     assert torch.allclose(layer(given), reference, atol=1e-5)
+
+
+@pytest.mark.parametrize("alpha", [3.0, 1e10, float("inf")])
+def test_the_alpha_of_whole_matrices_means_nothing(alpha: float) -> None:
+    """People ask for whole matrices by a rank of 10,000,000,000, which is too much for a half number."""
+    layer = nn.Linear(6, 8)
+    own = ours("lokr", layer, {"full_matrix": True})
+    tensors = {f"{NAME}.lokr_w1": torch.ones(2, 2), f"{NAME}.lokr_w2": torch.ones(4, 3)}
+    file = {**tensors, f"{NAME}.alpha": torch.tensor(alpha)}
+    x, before = torch.ones(1, 6), layer(torch.ones(1, 6))
+    assert own.load_state_dict(file) == []
+    own.attach()
+    assert torch.allclose(layer(x) - before, torch.full((1, 8), 6.0), atol=1e-5)
+    own.detach()
+    assert adapters.merge(file, [Target(NAME, layer, "unet")], 1.0) == []
+    assert torch.allclose(layer(x) - before, torch.full((1, 8), 6.0), atol=1e-5)

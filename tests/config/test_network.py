@@ -66,6 +66,10 @@ def test_what_does_not_go_together_is_said(settings: dict[str, Any], sentence: s
             {"block_dims": [1] * 25, "sdxl": True},
             "block_dims: It has 25 numbers; the model's U-Net has 23 blocks, so give 23.",
         ),
+        (
+            {"conv_block_dims": [1] * 23, "v2": True},
+            "conv_block_dims: It has 23 numbers; the model's U-Net has 25 blocks, so give 25.",
+        ),
         ({"block_dims": [1] * 23, "sdxl": True}, None),
         ({"down_lr_weight": "1,1"}, "down_lr_weight: It has 2 numbers; there are 12 blocks, so give 12."),
         (
