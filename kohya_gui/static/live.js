@@ -177,10 +177,13 @@
       if (this.isNew("files", state.files)) this.showFiles(state)
     }
 
-    // How far the run is, to be read on the browser's tab.
-    showTitle({ alive, name, step, total }) {
+    // How far the run is, and how it ended, to be read on the browser's tab.
+    showTitle({ id, alive, state, name, step, total }) {
       this.pageTitle ??= document.title
-      document.title = alive && total ? `${Math.floor(100 * step / total)} % · ${name} · ${this.pageTitle}` : this.pageTitle
+      const going = alive && !ENDED.includes(state)
+      if (going) this.watched = id
+      const said = going ? total && `${Math.floor(100 * step / total)} %` : this.watched === id && words(state)
+      document.title = said ? `${said} · ${name} · ${this.pageTitle}` : this.pageTitle
     }
 
     showFiles({ id, files, folder }) {
