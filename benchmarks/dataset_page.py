@@ -45,7 +45,7 @@ def make_images(folder: Path, count: int) -> None:
 
 def serve(port: int, work: str) -> subprocess.Popen[str]:
     app = subprocess.Popen(
-        [sys.executable, "-m", "kohya_gui.app", "--server_port", str(port), "--runs", f"{work}/runs", "--allow", work],
+        [sys.executable, "-m", "kohya_gui", "--server_port", str(port), "--runs", f"{work}/runs", "--allow", work],
         cwd=ROOT, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert app.stdout is not None

@@ -54,7 +54,7 @@ def serve(runs: str) -> tuple[subprocess.Popen[str], str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
-    command = [sys.executable, "-m", "kohya_gui.app", "--server_port", port, "--runs", runs]
+    command = [sys.executable, "-m", "kohya_gui", "--server_port", port, "--runs", runs]
     app = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert app.stdout is not None
     for line in app.stdout:

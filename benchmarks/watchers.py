@@ -52,8 +52,8 @@ with Heartbeat(run, lambda: step):
 APP = """
 import sys
 sys.path.insert(0, {root!r})
-from kohya_gui import app
-sys.exit(app.main(sys.argv[1:], engine=(sys.executable, {engine!r})))
+from kohya_gui.__main__ import main
+sys.exit(main(sys.argv[1:], engine=(sys.executable, {engine!r})))
 """
 
 

@@ -1,15 +1,8 @@
-"""The web app: `main` reads its options, builds the pages and serves them until it is told to end."""
+"""The web app: its pages and what stands around them, built and served."""
 
 from __future__ import annotations
 
 import atexit
-import gc
-import getpass
-import os
-import signal
-import socket
-import sys
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,7 +11,6 @@ from typing import Any
 import gradio as gr
 from starlette.middleware import Middleware
 
-from sd_scripts.errors import UserError
 from sd_scripts.tools import TOOLS
 
 from . import (
@@ -39,15 +31,13 @@ from . import (
 from .delivery import Delivery
 from .guard import Guard
 from .login import Door
-from .options import LOOPBACK, BadOption, Options, read_options
+from .options import Options
 from .preferences import PreferenceFile, Preferences
 from .runs.store import RunStore
 from .runs.supervisor import ENGINE, ROOT, Supervisor
 from .settings_page import SettingsDesk
 from .tensorboard import TensorBoard
 from .users import Users
-
-__all__ = ["DEMO", "BadOption", "Options", "Parts", "build", "main", "opening", "read_options", "serve"]
 
 TITLE = "LoRA Studio"
 PRESETS = ROOT / "presets"
@@ -172,56 +162,4 @@ def serve(options: Options, engine: Sequence[str] = ENGINE) -> gr.Blocks:
         theme=theme.calm(),
         css=theme.text("style.css"),
     )
-    gc.freeze()  # the pages stay: no collection has to look through them again
-    gc.enable()
     return page
-
-
-def add_user(options: Options) -> int:
-    """Asks for the password here, where nobody else can read it."""
-    password = getpass.getpass(f"Password for {options.add_user}: ")
-    if password != getpass.getpass("The same again: "):
-        raise BadOption("The two passwords differ; nobody was added.")
-    Users(options.users_file).add(str(options.add_user), password)
-    print(f"{options.add_user} is in {options.users_file}; start the app with --users {options.users_file}")
-    return 0
-
-
-def addresses(options: Options, shared: str | None = None) -> list[str]:
-    """What to type into a browser: here, elsewhere, anywhere."""
-    names = [LOOPBACK[0], socket.gethostname()] if options.listen in ("0.0.0.0", "::") else [options.listen]  # noqa: S104
-    hosts = [f"[{name}]" if ":" in name else name for name in names]
-    return [*(f"http://{host}:{options.server_port}" for host in hosts), *([shared] if shared else [])]
-
-
-def main(argv: Sequence[str] | None = None, *, engine: Sequence[str] = ENGINE) -> int:
-    """Serves the app until Ctrl-C; returns the exit code."""
-    try:
-        options = read_options(argv)
-        if options.add_user:
-            return add_user(options)
-        options.check()
-        os.chdir(ROOT)  # so that relative paths mean the same here and in the engine
-        page = serve(options, engine)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 1
-    if options.no_auth and options.reachable:
-        print(
-            "Warning: everyone who can reach this machine can use the app, because --no-auth is given.", file=sys.stderr
-        )
-    print(f"Serving on {' and '.join(addresses(options, page.share_url))}", flush=True)
-    print("Ctrl-C ends the app; what is being trained goes on.", flush=True)
-    over = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: over.set())
-    try:
-        over.wait()
-    except KeyboardInterrupt:
-        pass
-    finally:
-        page.close(verbose=False)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

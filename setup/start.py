@@ -50,9 +50,12 @@ def run(arguments: Sequence[str]) -> None:
         python = ensured(Wanted(own.torch_index, reinstall=own.reinstall), environment)
         if not environment.is_active:
             hand_over(python, ROOT / "gui.py", rest)
-    from kohya_gui.__main__ import main
+    try:
+        from kohya_gui.__main__ import main
 
-    sys.exit(main(rest))
+        sys.exit(main(rest))
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 def show_help(own: argparse.ArgumentParser) -> None:

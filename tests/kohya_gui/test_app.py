@@ -12,6 +12,8 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from kohya_gui import app, flags, live
+from kohya_gui.__main__ import addresses
+from kohya_gui.options import BadOption, Options, read_options
 from kohya_gui.runs.store import RunStore
 from kohya_gui.runs.supervisor import Supervisor
 from kohya_gui.tensorboard import TensorBoard
@@ -29,18 +31,18 @@ def free_port() -> int:
 
 def refused(*argv: str) -> str:
     with pytest.raises(UserError) as error:
-        app.read_options(argv).check()
+        read_options(argv).check()
     return str(error.value)
 
 
 def test_the_defaults_listen_on_this_machine_only() -> None:
-    options = app.read_options([])
+    options = read_options([])
     assert (options.listen, options.server_port, options.share, options.inbrowser) == ("127.0.0.1", 7860, False, False)
 
 
 def test_every_option_has_a_flag() -> None:
     named = {action.dest for action in flags.parser()._actions} - {"help", "config"}
-    assert named == app.Options.__dataclass_fields__.keys() - {"settings"}
+    assert named == Options.__dataclass_fields__.keys() - {"settings"}
 
 
 def test_a_port_in_use_is_named() -> None:
@@ -60,8 +62,8 @@ def test_the_app_is_not_opened_to_strangers_by_oversight(how: list[str], free_po
         f"With {' '.join(how)} others can reach the app, and whoever reaches it can run it; "
         "give --users (--add_user NAME adds one), or --username and --password, or --no-auth if that is meant."
     )
-    app.read_options([*how, "--server_port", str(free_port), "--no-auth"]).check()
-    app.read_options([*how, "--server_port", str(free_port), "--username", "me", "--password", "secret"]).check()
+    read_options([*how, "--server_port", str(free_port), "--no-auth"]).check()
+    read_options([*how, "--server_port", str(free_port), "--username", "me", "--password", "secret"]).check()
 
 
 @pytest.mark.parametrize(("listen", "shown"), [
@@ -70,9 +72,9 @@ def test_the_app_is_not_opened_to_strangers_by_oversight(how: list[str], free_po
     ("0.0.0.0", ["http://127.0.0.1:81", f"http://{socket.gethostname()}:81"]),
 ])  # fmt: skip
 def test_the_addresses_can_be_typed_into_a_browser(listen: str, shown: list[str]) -> None:
-    options = app.Options(listen=listen, server_port=81)
-    assert app.addresses(options) == shown
-    assert app.addresses(options, "https://a.gradio.live") == [*shown, "https://a.gradio.live"]
+    options = Options(listen=listen, server_port=81)
+    assert addresses(options) == shown
+    assert addresses(options, "https://a.gradio.live") == [*shown, "https://a.gradio.live"]
 
 
 @pytest.mark.parametrize(("options", "expected"), [
@@ -83,7 +85,7 @@ def test_the_addresses_can_be_typed_into_a_browser(listen: str, shown: list[str]
     (["--listen", "0.0.0.0"], True),
 ])  # fmt: skip
 def test_nobodys_own_folder_is_open_where_the_app_is_meant_for_others(options: list[str], expected: bool) -> None:
-    assert app.read_options(options).for_others == expected
+    assert read_options(options).for_others == expected
 
 
 def test_a_name_without_a_password_is_refused() -> None:
@@ -94,7 +96,7 @@ def test_a_name_without_a_password_is_refused() -> None:
 def test_a_file_can_hold_the_options_and_the_command_line_wins(tmp_path: Path) -> None:
     file = tmp_path / "gui.toml"
     file.write_text("[server]\nserver_port = 8001\ninbrowser = true\n[settings]\nnetwork_dim = 64\n")
-    options = app.read_options(["--config", str(file), "--server_port", "8002"])
+    options = read_options(["--config", str(file), "--server_port", "8002"])
     assert (options.server_port, options.inbrowser, options.settings) == (8002, True, {"network_dim": 64})
     assert app.opening(options).settings == {"network_dim": 64}
 
@@ -102,8 +104,8 @@ def test_a_file_can_hold_the_options_and_the_command_line_wins(tmp_path: Path) -
 def test_an_option_that_is_none_is_named(tmp_path: Path) -> None:
     file = tmp_path / "gui.toml"
     file.write_text("[server]\nport = 1\n")
-    with pytest.raises(app.BadOption) as error:
-        app.read_options(["--config", str(file)])
+    with pytest.raises(BadOption) as error:
+        read_options(["--config", str(file)])
     assert str(error.value) == f"{file} holds 'port', which is no option; its sections are [server] and [settings]."
 
 

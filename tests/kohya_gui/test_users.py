@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from fastapi import HTTPException
 
-from kohya_gui import app, login, users
+from kohya_gui import login, users
+from kohya_gui.__main__ import main
+from kohya_gui.options import read_options
 from kohya_gui.users import Attempts, BadUsers, Users
 
 
@@ -81,10 +83,10 @@ def test_a_file_that_holds_passwords_in_the_clear_is_refused(tmp_path: Path) -> 
 def test_the_app_does_not_start_with_a_file_that_names_nobody(tmp_path: Path) -> None:
     missing = tmp_path / "users"
     with pytest.raises(BadUsers, match="can't be read .*; add the first with --add_user NAME."):
-        app.read_options(["--users", str(missing)]).check()
+        read_options(["--users", str(missing)]).check()
     missing.touch()
     with pytest.raises(BadUsers, match="names nobody; add a user with --add_user NAME."):
-        app.read_options(["--users", str(missing)]).check()
+        read_options(["--users", str(missing)]).check()
 
 
 def test_a_user_is_added_at_the_terminal(
@@ -93,11 +95,11 @@ def test_a_user_is_added_at_the_terminal(
     typed = iter(["correct horse", "correct hoarse", "correct horse", "correct horse"])
     monkeypatch.setattr("getpass.getpass", lambda prompt: next(typed))
     arguments = ["--add_user", "ann", "--state", str(file.parent)]
-    assert app.main(arguments) == 1
+    assert main(arguments) == 1
     assert capsys.readouterr().err == "The two passwords differ; nobody was added.\n"
-    assert app.main(arguments) == 0
+    assert main(arguments) == 0
     assert Users(file).accepts("ann", "correct horse")
-    assert app.read_options(["--users", "--state", str(file.parent)]).users == file
+    assert read_options(["--users", "--state", str(file.parent)]).users == file
 
 
 def test_waits_grow_with_every_failure_and_end_with_success() -> None:
