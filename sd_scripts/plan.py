@@ -157,9 +157,22 @@ def _with_steps(plan: Plan, config: TrainConfig) -> Plan:
         return plan
     epochs = config.training.max_train_epochs or math.ceil(config.training.max_train_steps / each)
     total = config.training.max_train_steps if plan.steps_given else epochs * each
-    return replace(
+    planned = replace(
         plan, epochs=epochs, total_steps=total, warmup_steps=steps_of(config.optimizer.lr_warmup_steps, total)
     )
+    return replace(planned, problems=(*plan.problems, *_after_the_end(planned, config)))
+
+
+def _after_the_end(plan: Plan, config: TrainConfig) -> Iterator[Problem]:
+    """What is set to come later than the training ends."""
+    if plan.warmup_steps >= plan.total_steps:
+        steps = _many(plan.total_steps, "step")
+        yield Notice("lr_warmup_steps", f"The training ends after {steps}, before the full learning rate is reached.")
+    for group, what in ((config.saving, "save"), (config.sampling, "sample")):
+        for unit, end in (("step", plan.total_steps), ("epoch", plan.epochs)):
+            key = f"{what}_every_n_{unit}s"
+            if (getattr(group, key) or 0) > end:
+                yield Notice(key, f"The training ends after {_many(end, unit)}, before it comes to this.")
 
 
 def _settings(config: TrainConfig) -> tuple[list[DatasetSettings], list[Problem]]:

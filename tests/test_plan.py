@@ -146,3 +146,16 @@ def test_a_file_that_would_be_replaced_is_told_before_the_start(images, tmp_path
         == f"{tmp_path / 'cat.safetensors'} exists and will be replaced; choose another name to keep both."
     )
     assert not planned(folder, **name, resume=str(tmp_path)).problems
+
+
+@pytest.mark.parametrize(("settings", "sentence"), [
+    ({"lr_warmup_steps": 10}, "lr_warmup_steps: The training ends after 10 steps, before the full learning rate is "
+     "reached."),
+    ({"save_every_n_steps": 11}, "save_every_n_steps: The training ends after 10 steps, before it comes to this."),
+    ({"sample_every_n_epochs": 3, "sample_prompts": "a cat"},
+     "sample_every_n_epochs: The training ends after 2 epochs, before it comes to this."),
+    ({"lr_warmup_steps": 9, "save_every_n_steps": 10, "save_every_n_epochs": 2}, None),
+])  # fmt: skip
+def test_what_would_come_after_the_end_is_said(images, settings, sentence):
+    found = planned(images({"1_cat": [SQUARE] * 5}), max_train_steps=10, lr_scheduler="linear", **settings).problems
+    assert [str(problem) for problem in found] == ([sentence] if sentence else [])

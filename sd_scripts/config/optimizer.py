@@ -282,8 +282,12 @@ class OptimizerConfig(Group):
                 "ReduceLROnPlateau waits for a measured loss that training does not give it; choose another schedule."
             )
             yield Problem("lr_scheduler_type", message)
-        if self.lr_scheduler == "piecewise_constant" and not self.lr_scheduler_type:
+        if self.lr_scheduler_type:
+            return
+        if self.lr_scheduler == "piecewise_constant":
             yield from self._piecewise_problems()
+        if self.lr_scheduler == "warmup_stable_decay" and self.lr_decay_steps in (0, "0%"):
+            yield Notice("lr_decay_steps", "It is 0, so warmup_stable_decay never falls; 10% to 20% is usual.")
 
     def _piecewise_problems(self) -> Iterator[Problem]:
         try:

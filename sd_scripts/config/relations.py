@@ -20,6 +20,7 @@ def across(config: TrainConfig) -> Iterator[Problem]:
     yield from config.loss.problems_with(prediction_type)
     if config.method == "lora":
         yield from _idle_parts(config)
+        yield from _one_rate(config)
     if config.method in full.METHODS:
         yield from full.problems_with(config)
     yield from _format(config)
@@ -35,6 +36,8 @@ def _idle_parts(config: TrainConfig) -> Iterator[Problem]:
     text_rates = [rate for rate in optimizer.text_encoder_lr if rate > 0]
     if network.network_train_unet_only and text_rates:
         yield Notice("text_encoder_lr", "Only the U-Net is trained, so it has no effect.")
+    if network.network_train_unet_only and config.training.stop_text_encoder_training is not None:
+        yield Notice("stop_text_encoder_training", "Only the U-Net is trained, so it has no effect.")
     if network.network_train_text_encoder_only and optimizer.unet_lr:
         yield Notice("unet_lr", "Only the text encoder is trained, so it has no effect.")
     if network.network_train_unet_only and optimizer.unet_lr == 0:
@@ -45,6 +48,15 @@ def _idle_parts(config: TrainConfig) -> Iterator[Problem]:
         yield Problem(
             "text_encoder_lr",
             "It is 0 and network_train_text_encoder_only is on, so nothing would be trained; change one of them.",
+        )
+
+
+def _one_rate(config: TrainConfig) -> Iterator[Problem]:
+    network, optimizer = config.network, config.optimizer
+    ratios = (network.loraplus_lr_ratio, network.loraplus_unet_lr_ratio, network.loraplus_text_encoder_lr_ratio)
+    if optimizer.finds_its_rate and any(ratio not in (None, 1) for ratio in ratios):
+        yield Problem(
+            "optimizer_type", f"{optimizer.optimizer_type} finds one rate for everything; leave out the LoRA+ ratios."
         )
 
 

@@ -3,6 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
+from sd_scripts.config.load import from_flat
 from sd_scripts.config.optimizer import OptimizerConfig, read_arguments, step_rules, steps_of
 from sd_scripts.config.schema import Notice
 
@@ -151,6 +152,10 @@ SAID = {
         'lr_scheduler_args: piecewise_constant needs step_rules="1:100,0.1:200,0.01": a factor and the step '
         'until which it holds, then the last factor.',
     ),
+    "no decay": (
+        dict(lr_scheduler="warmup_stable_decay"), False,
+        "lr_decay_steps: It is 0, so warmup_stable_decay never falls; 10% to 20% is usual.",
+    ),
     "not of this schedule": (
         dict(lr_scheduler="cosine", lr_scheduler_power=2), False,
         "lr_scheduler_power: It belongs to polynomial, so it has no effect on cosine.",
@@ -179,3 +184,18 @@ def test_values_that_do_not_go_together_are_said(case):
 )  # fmt: skip
 def test_usual_settings_raise_no_word(given):
     assert list(OptimizerConfig(**given).relations()) == []
+
+
+ACROSS = [
+    (dict(optimizer_type="Prodigy", learning_rate=1, loraplus_unet_lr_ratio=4),
+     "optimizer_type: Prodigy finds one rate for everything; leave out the LoRA+ ratios."),
+    (dict(network_train_unet_only=True, stop_text_encoder_training="30%"),
+     "stop_text_encoder_training: Only the U-Net is trained, so it has no effect."),
+    (dict(optimizer_type="Prodigy", learning_rate=1, loraplus_lr_ratio=1), None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("given", "sentence"), ACROSS)
+def test_what_does_not_go_with_the_network_is_said(given, sentence):
+    found = from_flat({**given, "train_data_dir": "x"}).problems
+    assert [str(problem) for problem in found] == ([sentence] if sentence else [])
