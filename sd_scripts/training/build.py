@@ -75,6 +75,7 @@ def build(parts: Parts) -> Trainer:
         parts.seed, batches.per_epoch, config.training.gradient_accumulation_steps, parts.accelerator.num_processes
     )
     log.watch(optimizer, parts.plan.total_steps, shape.steps_per_epoch)
+    log.trains(memory.in_words(parts.accelerator.device, config.precision))
     begin(parts.progress, config.training, shape)
     objective = Objective(config.noise, config.loss, _alphas_cumprod(family), family.prediction_type)
     rest = at_rest(method, optimizer)

@@ -1,4 +1,4 @@
-"""What failed that no code of ours foresaw, in one sentence that says what helps. No torch."""
+"""What other people's code says when it fails, in words that help. No torch."""
 
 from __future__ import annotations
 
@@ -30,8 +30,14 @@ KNOWN = (
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
+def first_line(error: BaseException) -> str:
+    """Of what an error says, without a full stop; its type where it says nothing."""
+    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    return (text.strip().splitlines() or [type(error).__name__])[0].rstrip(".:")
+
+
 def in_words(error: BaseException) -> str:
-    line = (str(error).strip().splitlines() or [""])[0]
+    """One sentence for an error that nothing else has put in words."""
     if isinstance(error, MemoryError):
         return KNOWN[1][1]
     if isinstance(error, OSError) and error.errno in NO_ROOM:
@@ -39,5 +45,5 @@ def in_words(error: BaseException) -> str:
     text = str(error).lower()
     for signs, sentence in KNOWN:
         if any(sign in text for sign in signs):
-            return sentence.format(line=line.rstrip("."))
-    return f"The program failed with {type(error).__name__}: {line} (the lines above say where)."
+            return sentence.format(line=first_line(error))
+    return f"The program failed with {type(error).__name__}: {first_line(error)} (the lines above say where)."

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..config.saving import SavingConfig
 from ..errors import UserError
+from .failures import first_line
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -46,10 +47,6 @@ def _api(saving: SavingConfig) -> HfApi:
     return HfApi(token=token.get_secret_value() if token else os.environ.get("HF_TOKEN"))
 
 
-def _reason(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-
-
 def download_state(saving: SavingConfig) -> Path:
     """The state that `resume` names, in huggingface_hub's own cache. Raises HubError."""
     place = parse_place(saving.resume or "")
@@ -58,7 +55,9 @@ def download_state(saving: SavingConfig) -> Path:
             place.repo_id, repo_type=place.repo_type, revision=place.revision, allow_patterns=f"{place.path}/*"
         )
     except Exception as error:  # noqa: BLE001 - network, rights and names fail in many types
-        raise HubError(f"resume: {saving.resume} could not be fetched from Hugging Face: {_reason(error)}.") from error
+        raise HubError(
+            f"resume: {saving.resume} could not be fetched from Hugging Face: {first_line(error)}."
+        ) from error
     return Path(root) / place.path
 
 
@@ -85,7 +84,7 @@ class Uploader:
         except Exception as error:  # noqa: BLE001 - network, rights and names fail in many types
             raise HubError(
                 f"huggingface_repo_id: {saving.huggingface_repo_id} can't be written to on Hugging Face "
-                f"({_reason(error)}); check the name and the token."
+                f"({first_line(error)}); check the name and the token."
             ) from error
 
     def upload(self, path: Path) -> None:
@@ -109,7 +108,7 @@ class Uploader:
             else:
                 _api(saving).upload_file(path_or_fileobj=path, **common)
         except Exception as error:  # noqa: BLE001 - what was saved is safe on disk, and training is worth more than its copy
-            self.notice("huggingface_repo_id", f"{path.name} could not be uploaded: {_reason(error)}.")
+            self.notice("huggingface_repo_id", f"{path.name} could not be uploaded: {first_line(error)}.")
 
     def wait(self) -> None:
         """Until everything is up."""

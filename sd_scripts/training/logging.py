@@ -22,6 +22,7 @@ from .readback import Readback, Reported
 from .trackers import Trackers
 
 LINE_SECONDS = 5.0
+FEW_RATES = 4  # are read at a glance
 
 console = logging.getLogger("sd_scripts")
 
@@ -71,6 +72,21 @@ class Log:
         """Whose rates are shown, how long it will take, and over how many losses the average goes."""
         self._optimizer, self._total = optimizer, total_steps
         self._recent: deque[float] = deque(maxlen=max(1, steps_per_epoch))
+
+    def trains(self, where: str) -> None:
+        """What is asked first when a training went wrong: how much was trained, how fast, with what and on what."""
+        groups = self._optimizer.param_groups
+        count = sum(parameter.numel() for group in groups for parameter in group["params"])
+        given = dict.fromkeys((group.get("name"), group.get("initial_lr", group.get("lr"))) for group in groups)
+        rates = ", ".join(f"{name} {rate:g}" for name, rate in given if rate is not None) or "rates of its own"
+        inner = getattr(self._optimizer, "optimizer", self._optimizer)
+        console.info(
+            "Trains %s weights with %s (%s) on %s",
+            f"{count:,}",
+            getattr(inner, "kind", type(inner)).__name__,
+            rates if len(given) <= FEW_RATES else f"{len(given)} rates",
+            where,
+        )
 
     def say(self, message: str) -> None:
         console.info(message)

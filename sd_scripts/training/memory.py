@@ -24,6 +24,13 @@ def device_type() -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
+def in_words(device: torch.device, precision: PrecisionConfig) -> str:
+    """`NVIDIA H200 in bf16`, `CPU (threads: 2)`"""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    name = f"CPU (threads: {torch.get_num_threads()})" if device.type == "cpu" else name
+    return name if precision.mixed_precision == "no" else f"{name} in {precision.mixed_precision}"
+
+
 def check(precision: PrecisionConfig, device: str) -> None:
     """Before anything is loaded. Raises NotOnThisMachine."""
     if precision.mixed_precision == "fp16" and device == "cpu":

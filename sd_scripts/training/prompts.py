@@ -80,8 +80,14 @@ FILE_KEYS_WITHOUT_EFFECT = {
 }  # fmt: skip
 
 
+GLUED = re.compile(rf"\s--(?:{'|'.join([*OPTIONS, *WITHOUT_EFFECT])})[=\d]\S*", re.IGNORECASE)
+
+
 def parse_line(line: str) -> Prompt:
     """`a cat --n dog --w 512 --d 1`. Raises BadPrompts, which names the option."""
+    if glued := GLUED.search(line):
+        option = glued.group().strip()
+        raise BadPrompts(f"sample_prompts: {option} needs a blank before its value (in {line.strip()!r}).")
     text, *options = re.split(r"\s--(?=[A-Za-z]+\s)", " " + line.strip() + " ")
     prompt, ignored = Prompt(text.strip()), []
     for option in options:

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from ..errors import UserError
 from ..whole_folder import whole_folder
+from .failures import first_line
 from .progress import Progress
 
 TRAIN_STATE = "train_state.json"
@@ -104,7 +105,7 @@ class State:
             self.method.load_state_dict(load_file(str(folder / "model.safetensors")))
         except (OSError, SafetensorError, RuntimeError, KeyError, ValueError, UserError) as error:
             raise BadState(
-                f"resume: The weights in {folder} are not those of this training ({_first_line(error)}); "
+                f"resume: The weights in {folder} are not those of this training ({first_line(error)}); "
                 "give the same settings as when it was saved."
             ) from error
 
@@ -121,7 +122,7 @@ class State:
             TypeError,
         ) as error:
             raise BadState(
-                f"resume: {file} does not fit this training ({_first_line(error)}); give the same optimizer, schedule "
+                f"resume: {file} does not fit this training ({first_line(error)}); give the same optimizer, schedule "
                 "and learning rates as when it was saved, or start anew with network_weights."
             ) from error
 
@@ -180,8 +181,3 @@ def kind_of(optimizer: Any) -> str:
     inner = getattr(optimizer, "optimizer", optimizer)
     kind = getattr(inner, "kind", type(inner))
     return f"{kind.__module__}.{kind.__name__}"
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
-    return (text.strip().splitlines() or [type(error).__name__])[0].rstrip(".:")

@@ -134,7 +134,7 @@ IN_WORDS = [
      GPU.format(line="CUDA error: unspecified launch failure")),
     (OSError(errno.ENOSPC, "No space left on device"),
      "The disk is full: make room, then resume from the last saved state."),
-    (KeyError("x"), "The program failed with KeyError: 'x' (the lines above say where)."),
+    (KeyError("x"), "The program failed with KeyError: x (the lines above say where)."),
 ]  # fmt: skip
 
 

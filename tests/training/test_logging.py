@@ -17,6 +17,18 @@ def test_durations(seconds: float, words: str) -> None:
     assert duration(seconds) == words
 
 
+def test_the_log_begins_with_what_is_trained_how_fast_and_on_what(
+    train: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The rates are those that were given, of which a warm-up begins with nothing."""
+    shape = {"network_dim": 1, "unet_lr": 2e-3, "lr_warmup_steps": 1, "max_train_steps": 1}
+    ended = train(**shape, mixed_precision="bf16")
+    numbers = sum(tensor.numel() for name, tensor in ended.weights().items() if not name.endswith("alpha"))
+    said = capfd.readouterr().out
+    assert f"  Trains {numbers:,} weights with AdamW (text_encoder 0.001, unet 0.002) on " in said
+    assert " in bf16\n" in said
+
+
 def test_tensorboard_gets_losses_and_rates(train: Any, tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -113,10 +125,10 @@ def test_other_wishes(train: Any, tiny_settings: dict[str, Any], request_: str, 
 
 def test_validation_measures_the_held_out_images(train: Any) -> None:
     ended = train(validation_split=0.4, validate_every_n_steps=2, max_train_steps=4)
-    measured = ended.of("validation")
+    weights, measured = ended.weights(), ended.of("validation")
     assert [event["step"] for event in measured] == [2, 4] and all(event["loss"] > 0 for event in measured)
     assert ended.of("plan")[0]["batches_per_epoch"] == 2
-    assert train(validation_split=0.4, max_train_steps=4).weights() == ended.weights()
+    assert train(validation_split=0.4, max_train_steps=4).weights() == weights
 
 
 def test_a_failure_nobody_foresaw_leaves_its_lines_and_a_sentence(

@@ -18,8 +18,8 @@ LINES = [
     ("a well-known -- cat--like thing", Prompt("a well-known -- cat--like thing")),
     ("a cat --ss k_euler_a", Prompt("a cat", sampler="k_euler_a")),
     (
-        "a cat --cn pose.png --ctr 0.5 --g 3 --rcfg 1 --fs 2",
-        Prompt("a cat", ignored=("--cn", "--ctr", "--g", "--rcfg", "--fs")),
+        "a cat --cn pose.png --ctr 0.5 --g 3 --rcfg 1 --fs 2 --c a dog --sm 1 --am 0.5",
+        Prompt("a cat", ignored=("--cn", "--ctr", "--g", "--rcfg", "--fs", "--c", "--sm", "--am")),
     ),
     ("a cat --d 0", Prompt("a cat", seed=0)),
     ("a cat --l 1", Prompt("a cat", scale=1.0)),
@@ -35,6 +35,8 @@ def test_a_line(line: str, expected: Prompt) -> None:
     ("line", "sentence"),
     [
         ("a cat --w wide", "sample_prompts: --w of 'a cat' is wrong: 'wide' is no number."),
+        ("a cat --w=768", "sample_prompts: --w=768 needs a blank before its value (in 'a cat --w=768')."),
+        ("a cat --S20 ", "sample_prompts: --S20 needs a blank before its value (in 'a cat --S20')."),
         ("a cat --q 1", "sample_prompts: There is no option --q (in 'a cat --q 1'); leave it out."),
     ],
 )
