@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import shutil
+import sys
+import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+from keeping import models_kept  # noqa: E402 - it lies beside this file
 
 STARTER = Path(__file__).resolve().parents[1] / "sd_scripts" / "starter"
 COLOURS = {
@@ -203,6 +208,7 @@ class Ended:
     output: Path
     run: Path
     events: list[dict[str, Any]]
+    at: int = field(default_factory=time.time_ns)
 
     def of(self, kind: str) -> list[dict[str, Any]]:
         return [event for event in self.events if event["kind"] == kind]
@@ -222,7 +228,9 @@ class Ended:
     def weights(self, name: str = "tiny.safetensors") -> Weights:
         from safetensors.torch import load_file
 
-        return Weights(load_file(str(self.output / name)))
+        file = self.output / name
+        assert file.stat().st_mtime_ns <= self.at, f"a later training wrote {name} anew; ask for the weights before it"
+        return Weights(load_file(str(file)))
 
 
 Train = Callable[..., Ended]
@@ -245,7 +253,8 @@ def train(tiny_settings: dict[str, Any]) -> Iterator[Train]:
             many = value if isinstance(value, (list, tuple)) else [value]
             words += [f"--{key}", *(str(one).lower() if isinstance(one, bool) else str(one) for one in many)]
         before = len(RunFolder(str(settings["run_dir"])).read()[0])
-        code = main(words)
+        with models_kept():
+            code = main(words)
         events = RunFolder(str(settings["run_dir"])).read()[0][before:]
         return Ended(code, Path(str(settings["output_dir"])), Path(str(settings["run_dir"])), events)
 

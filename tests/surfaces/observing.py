@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 import os
 import shutil
@@ -185,29 +184,3 @@ def _accelerator(make: Callable[[Any], Any]) -> Callable[[Any], Any]:
         return accelerator
 
     return made
-
-
-@contextmanager
-def models_kept() -> Iterator[None]:
-    """Every model's folder is read once; afterwards copies of what was read are handed out, which is quicker."""
-    from diffusers import ModelMixin
-    from transformers import PreTrainedModel
-    from transformers.tokenization_utils_base import PreTrainedTokenizerBase
-
-    kept: dict[str, Any] = {}
-
-    def remembering(owner: type[Any], copied: bool) -> Any:
-        load = owner.from_pretrained.__func__
-
-        def from_pretrained(kind: type[Any], *given: Any, **more: Any) -> Any:
-            key = f"{kind} {given} {more}"
-            if key not in kept:
-                kept[key] = load(kind, *given, **more)
-            return copy.deepcopy(kept[key]) if copied else kept[key]
-
-        return classmethod(from_pretrained)
-
-    with pytest.MonkeyPatch.context() as patch:
-        for owner in (ModelMixin, PreTrainedModel, PreTrainedTokenizerBase):
-            patch.setattr(owner, "from_pretrained", remembering(owner, owner is not PreTrainedTokenizerBase))
-        yield

@@ -6,6 +6,7 @@ import hashlib
 import logging
 import os
 import re
+from contextlib import nullcontext
 from dataclasses import asdict
 from itertools import islice
 from typing import Any
@@ -236,7 +237,7 @@ def metadata(seen: Seen) -> Any:
 def saves(seen: Seen) -> Any:
     """Which files a run leaves."""
     checkpoints = seen.trainer.checkpoints
-    checkpoints.epochs, checkpoints.total_steps = EPOCHS, STEPS
+    checkpoints.epochs, checkpoints.total_steps, checkpoints.rest = EPOCHS, STEPS, nullcontext
     checkpoints.state.method.save = lambda path, progress: (path.touch(), seen.note("files", path.name))
     checkpoints.state.save = lambda folder, progress: (folder.mkdir(), (folder / "kept").touch())
     for progress, ended in course():

@@ -11,7 +11,8 @@ import acting
 import pytest
 import scene as scenes
 from acting import Row
-from observing import models_kept, observe
+from keeping import models_kept
+from observing import observe
 from surfaces import SURFACES
 
 from sd_scripts.config.train_config import all_parameters

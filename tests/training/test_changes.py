@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -36,23 +37,22 @@ def rates(ended: Any) -> list[float]:
 
 
 def test_rates_are_multiplied_and_the_schedule_goes_on(train: Any, asking: Asking) -> None:
-    plain = rates(train(lr_scheduler="cosine"))
+    """(1 + cos(pi p)) / 2 of the rate, by the reference's formula."""
+    plain = [1e-3 * (1 + math.cos(math.pi * step / 6)) / 2 for step in range(1, 7)]
     asking(3, rate_factor=0.5)
     ended = train(lr_scheduler="cosine")
-    assert rates(ended)[:3] == plain[:3]
-    assert rates(ended)[3:] == pytest.approx([rate / 2 for rate in plain[3:]])
+    assert rates(ended) == pytest.approx([*plain[:3], *(rate / 2 for rate in plain[3:])])
     (changed,) = ended.of("changed")
     assert (changed["step"], changed["rate_factor"]) == (3, 0.5)
 
 
 def test_a_later_end_stretches_what_is_left_of_the_schedule(train: Any, asking: Asking) -> None:
     """At step 3 of 6 a line down to 0 has three steps left, which become five: it is at 0 at step 8."""
-    plain = rates(train(lr_scheduler="linear"))
     asking(3, total_steps=8)
     ended = train(lr_scheduler="linear")
     assert len(ended.losses) == 8 and ended.states[-1] == "done"
-    assert rates(ended)[:3] == plain[:3]
-    assert rates(ended)[3:] == pytest.approx([1e-3 * (1 - (3 + n * 3 / 5) / 6) for n in range(1, 6)])
+    done = [1, 2, 3, *(3 + n * 3 / 5 for n in range(1, 6))]
+    assert rates(ended) == pytest.approx([1e-3 * (1 - step / 6) for step in done])
 
 
 def test_an_earlier_end_finishes_the_training(train: Any, asking: Asking) -> None:

@@ -27,39 +27,52 @@ def command(settings: dict[str, Any]) -> list[str]:
     ]
 
 
-METHODS = {
-    "lora": {"network_train_unet_only": "true"},
-    "textual_inversion": {
-        "method": "textual_inversion", "token_string": "bloop", "init_word": "red", "caption_prefix": "bloop,",
-    },
-}  # fmt: skip
+METHODS: dict[str, dict[str, Any]] = {
+    "lora": {"network_train_unet_only": True},
+    "textual_inversion": {"token_string": "bloop", "init_word": "red", "caption_prefix": "bloop,"},
+    "dreambooth": {"max_grad_norm": 0, "learning_rate": 1e-4},
+}
+CASES = [(method, {}) for method in METHODS] + [("dreambooth", {"fused_optimizer_groups": 3})]
 
 
-@pytest.mark.parametrize("method", METHODS)
+def common(method: str) -> dict[str, Any]:
+    return {"method": method, "train_batch_size": 1, "max_train_steps": 2, **METHODS[method]}
+
+
+def near(one: dict[str, torch.Tensor], file: Path, atol: float = 1e-6) -> bool:
+    other = load_file(str(file))
+    assert one.keys() == other.keys()
+    return all(torch.allclose(one[name], other[name], rtol=1e-3, atol=atol) for name in one)
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+@pytest.mark.parametrize(("method", "fused"), CASES, ids=lambda value: value or "plain")
 def test_two_processes_do_what_one_does_that_gathers_two_batches(
-    train: Any, tiny_settings: dict[str, Any], tmp_path: Path, method: str
+    train: Any, two_processes: Any, tmp_path: Path, method: str, fused: dict[str, Any]
 ) -> None:
-    common = {"train_batch_size": 1, "max_train_steps": 2, **METHODS[method]}
-    alone = train(**common, gradient_accumulation_steps=2).weights()
-    settings = {
-        **tiny_settings,
-        **common,
-        "num_processes": 2,
-        "output_dir": tmp_path / "two",
-        "run_dir": tmp_path / "two-run",
-    }
-    subprocess.run(
-        command({**settings, "sample_every_n_steps": 1, "sample_prompts": "a cat --s 1"}),
-        cwd=ROOT,
-        check=True,
-        timeout=500,
-    )
-    together = load_file(str(tmp_path / "two" / "tiny.safetensors"))
-    assert alone.keys() == together.keys()
-    for name, value in together.items():
-        torch.testing.assert_close(value, alone[name], rtol=1e-3, atol=1e-6)
+    alone = train(**common(method), gradient_accumulation_steps=2).weights()
+    settings = {**common(method), **fused, "num_processes": 2, "output_dir": tmp_path / "two"}
+    two_processes(lambda: train(**settings))
+    assert near(alone, tmp_path / "two" / "tiny.safetensors", 2e-5 if method == "dreambooth" else 1e-6)
+
+
+def test_a_launcher_starts_them_and_one_of_them_tells_what_happens(
+    train: Any, tiny_settings: dict[str, Any], tmp_path: Path
+) -> None:
+    """A change of the live training reaches all of them: it is asked for at once, and done after the first step."""
+    longer, change = {**common("lora"), "max_train_steps": 4}, {"rate_factor": 0.5, "total_steps": 2}
+    for place in (str(tiny_settings["run_dir"]), tmp_path / "two-run"):
+        RunFolder(place).create().request_change(change)
+    alone = train(**longer, gradient_accumulation_steps=2).weights()
+    places = {"output_dir": tmp_path / "two", "run_dir": tmp_path / "two-run"}
+    samples = {"sample_every_n_steps": 1, "sample_prompts": "a cat --s 1"}
+    settings = {**tiny_settings, **longer, **places, **samples, "num_processes": 2}
+    subprocess.run(command(settings), cwd=ROOT, check=True, timeout=500)
+    assert near(alone, tmp_path / "two" / "tiny.safetensors")
     events = RunFolder(tmp_path / "two-run").read()[0]
     assert [event["step"] for event in events if event["kind"] == "step"] == [1, 2]
+    rates = [event["lr"]["unet"] for event in events if event["kind"] == "step"]
+    assert rates[1] == pytest.approx(rates[0] / 2)
     assert sum(event["kind"] == "sample" for event in events) == 2
 
 

@@ -17,24 +17,25 @@ DRAWING = {
 }
 
 
-@pytest.mark.parametrize("step", [2, 4])
 @pytest.mark.parametrize("optimizer", ["AdamW", "AdamW8bit"])
-def test_a_resumed_training_ends_in_the_same_weights(train: Any, step: int, optimizer: str) -> None:
+def test_a_resumed_training_ends_in_the_same_weights(trained: Any, train: Any, optimizer: str) -> None:
     """Step 2 stands in the middle of an epoch of three, step 4 in the second."""
-    whole = train(**SAVING, **DRAWING, optimizer_type=optimizer).weights()
-    state = train(**DRAWING, optimizer_type=optimizer).output / f"tiny-step0000000{step}-state"
-    resumed = train(**DRAWING, optimizer_type=optimizer, resume=str(state))
-    assert whole == resumed.weights()
-    assert resumed.of("start")[0]["resumed_step"] == step
-    assert [event["step"] for event in resumed.of("step")] == list(range(step + 1, 7))
+    whole = trained(**SAVING, **DRAWING, optimizer_type=optimizer)
+    for step in (2, 4):
+        state = whole.output / f"tiny-step0000000{step}-state"
+        resumed = train(**DRAWING, optimizer_type=optimizer, resume=str(state))
+        assert whole.weights() == resumed.weights()
+        assert resumed.of("start")[0]["resumed_step"] == step
+        assert [event["step"] for event in resumed.of("step")] == list(range(step + 1, 7))
 
 
 def test_accumulation_and_epoch_ends_are_where_they_were(train: Any) -> None:
     settings = {"gradient_accumulation_steps": 2, "max_train_steps": 5}
     whole = train(**SAVING, **settings)
+    weights = whole.weights()
     assert [event["epoch"] for event in whole.of("step")] == [1, 1, 2, 2, 3]
     resumed = train(**settings, resume=str(whole.output / "tiny-step00000002-state"))
-    assert whole.weights() == resumed.weights()
+    assert weights == resumed.weights()
 
 
 def test_a_state_is_a_folder_of_the_reference_engines_files(train: Any) -> None:
@@ -47,24 +48,27 @@ def test_a_state_is_a_folder_of_the_reference_engines_files(train: Any) -> None:
 
 
 def test_a_finished_training_goes_on_when_more_steps_are_asked_for(train: Any) -> None:
-    ended = train(save_state_on_train_end=True)
-    longer = train(resume=str(ended.output / "tiny-state"), max_train_steps=8)
-    assert [event["step"] for event in longer.of("step")] == [7, 8]
-    assert longer.weights() == train(max_train_steps=8).weights()
+    ended = train(save_state_on_train_end=True, max_train_steps=4)
+    longer = train(resume=str(ended.output / "tiny-state"), max_train_steps=6)
+    assert [event["step"] for event in longer.of("step")] == [5, 6]
+    assert longer.weights() == train(max_train_steps=6).weights()
 
 
 def test_a_state_without_our_additions_is_placed_by_its_step(train: Any) -> None:
-    state = train(**SAVING).output / "tiny-step00000004-state"
+    whole = train(**SAVING)
+    weights, state = whole.weights(), whole.output / "tiny-step00000004-state"
     (state / "train_state.json").write_text('{"current_epoch": 2, "current_step": 4}')
     resumed = train(resume=str(state))
-    assert resumed.weights() == train().weights()
+    assert resumed.weights() == weights
     assert "worked out from the step" in resumed.of("notice")[-1]["message"]
 
 
 def test_without_a_seed_a_resumed_training_takes_the_states(train: Any) -> None:
-    whole = train(**SAVING, seed=None)
-    resumed = train(seed=None, resume=str(whole.output / "tiny-step00000002-state"))
-    assert whole.weights() == resumed.weights()
+    short = {"max_train_steps": 4, "seed": None}
+    whole = train(**SAVING, **short)
+    weights = whole.weights()
+    resumed = train(**short, resume=str(whole.output / "tiny-step00000002-state"))
+    assert weights == resumed.weights()
 
 
 PLACES = [
@@ -114,7 +118,7 @@ def test_a_folder_that_is_no_state_is_said_before_loading(train: Any, tmp_path: 
 
 
 def test_a_state_of_another_network_is_refused(train: Any) -> None:
-    state = train(save_state_on_train_end=True).output / "tiny-state"
+    state = train(save_state_on_train_end=True, max_train_steps=1).output / "tiny-state"
     assert train(resume=str(state), network_dim=8).sentence.startswith(
         f"resume: The weights in {state} are not those of this training"
     )
