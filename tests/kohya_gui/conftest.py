@@ -50,7 +50,8 @@ def store(tmp_path: Path) -> RunStore:
 
 @pytest.fixture
 def supervisor(store: RunStore) -> Supervisor:
-    return Supervisor(store, FAKE_ENGINE, patience=(1.0, 1.0))
+    """With time for an engine on a busy machine to hear that it shall stop."""
+    return Supervisor(store, FAKE_ENGINE, patience=(60.0, 60.0))
 
 
 @pytest.fixture

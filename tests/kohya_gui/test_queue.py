@@ -45,7 +45,7 @@ def served(supervisor: Supervisor) -> Any:
 def again(store: RunStore) -> tuple[RunStore, Supervisor]:
     """The app, started again."""
     later = RunStore(store.root)
-    return later, Supervisor(later, FAKE_ENGINE, patience=(1.0, 1.0))
+    return later, Supervisor(later, FAKE_ENGINE, patience=(60.0, 60.0))
 
 
 def kill(store: RunStore, run: str, wait_for: Wait) -> None:
@@ -276,6 +276,7 @@ def test_a_lost_run_comes_back_by_itself_where_that_is_asked_for(
 
 
 def test_a_run_that_was_ended_on_purpose_stays_ended(supervisor: Supervisor, store: RunStore, wait_for: Wait) -> None:
+    supervisor.engines.patience = (0.1, 0.1)
     run = supervisor.enqueue("first", {**ENDLESS, "training_comment": "deaf"}, {})
     wait_for(lambda: store.reader(run).step > 2)
     supervisor.stop_now(run).join()
@@ -340,15 +341,13 @@ def test_an_entry_changed_by_hand_is_seen(store: RunStore) -> None:
     assert (store.rows()[run].entry.tags, store.rows()[run].entry.place) == (("new",), 0.0)
 
 
-def test_five_hundred_runs_are_listed_at_once(store: RunStore, write_run: Callable[..., str]) -> None:
+def test_five_hundred_runs_are_listed_without_reading_them_again(store: RunStore, write_run: Callable[..., str]) -> None:
     for number in range(500):
         write_run({"kind": "step", "step": 1, "loss": 0.1}, {"kind": "state", "state": "done"}, name=f"run-{number}")
     assert len(store.overview(1000)) == 500
     later = RunStore(store.root)
-    began = time.perf_counter()
     assert len(later.overview(1000)) == 500
-    assert time.perf_counter() - began < 2.0, "the index spares reading the events again"
-    assert not later._readers
+    assert not later._readers, "the index spares reading the events again"
 
 
 def test_changes_of_one_entry_from_many_threads_all_arrive(store: RunStore) -> None:

@@ -68,6 +68,7 @@ def test_save_and_sample_go_on(supervisor: Supervisor, store: RunStore, wait_for
 
 
 def test_an_engine_that_does_not_listen_is_ended(supervisor: Supervisor, store: RunStore, wait_for: Wait) -> None:
+    supervisor.engines.patience = (0.1, 0.1)
     run = supervisor.start("demo", {**ENDLESS, "training_comment": "deaf"}, {})
     wait_for(lambda: store.reader(run).step > 0)
     supervisor.stop_now(run).join()
