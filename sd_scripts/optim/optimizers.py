@@ -106,6 +106,11 @@ def eval_mode(optimizer: Any) -> None:
         optimizer.eval()
 
 
+def keeps_averages(optimizer: Any) -> bool:
+    """Whether the two modes differ in the weights; of a fused one, whether its parts' do."""
+    return callable(getattr(getattr(optimizer, "parts", [optimizer])[0], "train", None))
+
+
 def _without_rate(group: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in group.items() if key != "lr"}
 
