@@ -188,14 +188,15 @@ def _ends_torn(events: Path) -> bool:
         return file.read() not in (b"", b"\n")
 
 
-def write_whole(file: Path, text: str) -> None:
-    """Readers see the old text or the new one, never half of it, even after a power loss."""
+def write_whole(file: Path, text: str, *, lasting: bool = True) -> None:
+    """Readers see the old text or the new one, never half of it; where it is lasting, even after a power loss."""
     new = file.with_name(f"{file.name}.{os.getpid()}-{threading.get_ident()}.new")
     try:
         with new.open("w", encoding="utf-8") as opened:
             opened.write(text)
-            opened.flush()
-            os.fsync(opened.fileno())
+            if lasting:
+                opened.flush()
+                os.fsync(opened.fileno())
         os.replace(new, file)
     except OSError:
         new.unlink(missing_ok=True)
@@ -231,6 +232,6 @@ class Heartbeat:
         while True:
             beat = {"pid": os.getpid(), "boot": boot_id(), "time": time.time(), "step": self._step()}
             with contextlib.suppress(OSError):  # a full disk must not end a run that may still be saved
-                write_whole(self._run.heartbeat, json.dumps(beat))
+                write_whole(self._run.heartbeat, json.dumps(beat), lasting=False)
             if self._over.wait(HEARTBEAT_SECONDS):
                 return

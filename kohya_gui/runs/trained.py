@@ -10,10 +10,11 @@ from typing import Any
 
 from sd_scripts.errors import UserError
 
-from .states import TRAIN_STATE
+from .states import TRAIN_STATE, WRITTEN_OVER_SECONDS
 from .store import NoSuchRun, RunStore
 
 SUFFIXES = (".safetensors", ".ckpt", ".pt", ".bin")
+LOOKED_AT = 5
 
 
 class StillNeeded(UserError):
@@ -50,13 +51,21 @@ def file(store: RunStore, run_id: str, name: str) -> Path:
 
 
 def newest(saved: Iterable[Mapping[str, Any]], most: int) -> list[dict[str, Any]]:
-    """Of the `saved` events the last ones whose files are still there, with the bytes of those that are one file."""
+    """Of the last `saved` events those whose files are still there. bytes: of what is one file. replaced: another run
+    has written over it since."""
     found: dict[str, dict[str, Any]] = {}
-    for event in reversed(list(saved)):
-        file = Path(str(event["file"]))
-        if len(found) < most and str(file) not in found and file.exists():
-            size = file.stat().st_size if file.is_file() else None
-            found[str(file)] = {"file": str(file), "step": event["step"], "what": event["what"], "bytes": size}
+    for event in reversed(list(saved)[-LOOKED_AT * most :]):
+        path = Path(str(event["file"]))
+        if len(found) == most or str(path) in found or not path.exists():
+            continue
+        about = path.stat()
+        found[str(path)] = {
+            "file": str(path),
+            "step": event["step"],
+            "what": event["what"],
+            "bytes": about.st_size if path.is_file() else None,
+            "replaced": about.st_mtime - float(event["time"] or 0) > WRITTEN_OVER_SECONDS,
+        }
     return list(found.values())
 
 

@@ -192,7 +192,7 @@
         : make("a", { class: "keep", href: address(`${of(id)}/trained/${encodeURIComponent(base(file))}`), download: base(file), title: t("Download {file}", { file }) }, base(file))
       this.saved.hidden = !files.length
       put(this.saved, make("h3", {}, t("Saved")), make("ul", {}, ...files.map((saved) => make("li", {}, link(saved),
-        make("span", {}, [saved.bytes !== null && bytes(saved.bytes), t("at step {step}", { step: number(saved.step ?? 0) })].filter(Boolean).join(" · ")),
+        make("span", {}, [saved.bytes !== null && bytes(saved.bytes), t("at step {step}", { step: number(saved.step ?? 0) }), saved.replaced && t("written over since")].filter(Boolean).join(" · ")),
         copier(t("Copy path"), () => saved.file, { class: "quiet", "aria-label": `${t("Copy path")}: ${saved.file}` })))))
       this.whole.href = address(`${of(id)}/console.log`)
       put(this.folder, t("Folder of the run"), make("code", {}, folder), copier(t("Copy path"), () => folder, { class: "quiet" }))

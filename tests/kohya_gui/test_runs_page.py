@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -189,7 +190,9 @@ def test_only_what_the_run_has_trained_can_be_taken_away(
     for name in ("elsewhere.safetensors", "note.txt", "missing.safetensors", "config.toml"):
         assert client.get(f"/live/runs/{run}/trained/{name}").status_code == 404
     shown = client.get(f"/live/runs/{run}/state").json()["files"]
-    assert {"file": str(file), "step": 1, "what": "model", "bytes": 7} in shown
+    assert {"file": str(file), "step": 1, "what": "model", "bytes": 7, "replaced": False} in shown
+    os.utime(file, (time.time() + 600, time.time() + 600))
+    assert client.get(f"/live/runs/{run}/state").json()["files"][-1]["replaced"], "by a later run of the same name"
     assert client.get(f"/live/runs/{run}/console.log").status_code == 404
     store.folder(run).console.write_text("step 1\n")
     assert client.get(f"/live/runs/{run}/console.log").text == "step 1\n"
