@@ -114,6 +114,8 @@ def allowed(path: str | Path, *, write: bool = False) -> Path:
 
 
 def _not_allowed(path: str | Path, place: Path, *, write: bool) -> NotAllowed:
+    if _rules.can_grow and not write and not place.exists():
+        return NotAllowed(f"{path} does not exist; check its name or choose another place.")
     doing = "write to" if write else "read"
     folders = [str(folder) for folder in _rules.folders(write=write) if folder != uploads()]
     opens = _to_open(place)

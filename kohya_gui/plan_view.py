@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -82,7 +83,7 @@ def card(config: TrainConfig, runs: Path | None = None) -> str:
     name = PLANS.keep(Planned(config, made))
     body = "".join((
         _numbers(made),
-        f"<p>{escape(made.sum_text)}</p>",
+        f"<p>{escape(in_words(made.sum_text))}</p>",
         _needs(estimate.of(config, made, runs)),
         _folders(made),
         _sizes(made),
@@ -90,6 +91,19 @@ def card(config: TrainConfig, runs: Path | None = None) -> str:
         f"{escape(t('See the pictures as they are trained'))}</button>",
     ))  # fmt: skip
     return f'<section class="plan" aria-label="Plan">{body}</section>{said}'
+
+
+SUM_TEXTS = (
+    "image", "images", "regularization image", "regularization images", "repeat", "repeats", "sample", "samples",
+    "batch", "batch an epoch", "batches an epoch", "and", "in", "buckets", "processes", "each", "accumulation",
+    "step", "steps", "step an epoch", "steps an epoch", "step in", "steps in", "epoch", "epochs", "no images",
+)  # fmt: skip
+"""The words between the numbers of the sum that leads to the steps."""
+
+
+def in_words(total: str) -> str:
+    """The plan's sum in the visitor's language."""
+    return re.sub(r"[a-z]{2,}(?: [a-z]{2,})*", lambda words: t(words[0]), total).replace(" x ", " × ")
 
 
 def _numbers(made: Plan) -> str:

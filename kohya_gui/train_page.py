@@ -97,10 +97,12 @@ class TrainPage:
         return t("{count} runs are in the queue.", count=len(runs)), runs[0]
 
     def command(self, form: str) -> Any:
-        loaded = Entries.gathered(form).loaded
-        if loaded.config is None:
+        """One line for each run that a start would make."""
+        now = Entries.gathered(form)
+        if now.config is None:
             return gr.update(value="", visible=True, placeholder=t("There is a command once the settings are right."))
-        return gr.update(value=command.line(load.to_flat(loaded.config)), visible=True)
+        configs = [load.from_flat({**flat, **now.secrets}).unwrap() for flat in now.runs]
+        return gr.update(value="\n".join(command.line(load.to_flat(config)) for config in configs), visible=True)
 
     def restore(self, stored: object, baseline: object, run: str) -> str:
         """The form as this browser left it, or that of a run whose id stands in the address: what the script is to put

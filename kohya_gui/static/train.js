@@ -159,7 +159,7 @@
     const count = Object.keys(facts.changed).length
     $("changed-count").textContent = count
     $("form-bar").classList.toggle("none-changed", !count)
-    $("reset-all").hidden = !count
+    $("reset-all").hidden = $("toggle-changed").disabled = !count
     if (!count) toggle("only-changed", false)
     const start = $("start")
     if (start) start.textContent = facts.runs > 1 ? t("Start {count} runs", { count: facts.runs }) : t("Start")
@@ -175,6 +175,12 @@
     const key = field.id.slice(2), about = setting(key)
     if (!about) return
     const name = about.label
+    // Gradio's own label holds the help as well, which would be read aloud as the field's name.
+    const input = field.querySelector("label input, label textarea"), info = field.querySelector(".info-text")
+    if (input && info && key !== "method") {
+      input.setAttribute("aria-label", name)
+      input.setAttribute("aria-describedby", info.id = `help-${key}`)
+    }
     field.append(make("span", { class: "tools" },
       tool("reset", "↺", { title: t("Back to the preset's value"), "aria-label": t("Reset {name}", { name }) }),
       tool("key", key, { title: t("Copy the key") }),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import struct
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -331,6 +332,39 @@ def test_a_form_is_downloaded_and_opened_again(page: Any, tmp_path: Path) -> Non
         holds(page, "network_dim", "33")
 
 
+def test_a_folder_is_chosen_by_keyboard(page: Any, images: Path, shoot: Callable[..., None]) -> None:
+    page.locator("#p-train_data_dir .browse").focus()
+    page.keyboard.press("Enter")
+    rows = page.locator("#chooser .rows button")
+    expect(rows).to_have_text(["5_blue teapot"], timeout=PATIENCE)
+    page.keyboard.press("Enter")
+    see(page, "#chooser .said", "4 images")
+    shoot(page, "form-12-folder")
+    page.keyboard.press("Backspace")
+    expect(rows).to_have_text(["5_blue teapot"], timeout=PATIENCE)
+    page.keyboard.type("no such")
+    expect(rows).to_have_count(0, timeout=PATIENCE)
+    page.locator("#chooser input").first.fill("/")
+    page.keyboard.press("Enter")
+    see(page, "#chooser .said", "lies outside the folders that the app may read")
+    page.keyboard.press("Escape")
+    expect(field(page, "train_data_dir")).to_be_focused()
+    holds(page, "train_data_dir", str(images))
+    page.locator("#p-train_data_dir .browse").click()
+    page.locator("#chooser .rows button").click()
+    see(page, "#chooser .said", "4 images")
+    page.click("#chooser .take")
+    holds(page, "train_data_dir", f"{images}/5_blue teapot")
+    see(page, "#problems", "is itself a folder of images")
+
+
+def test_a_folder_is_allowed_where_it_is_named(page: Any) -> None:
+    outside = tempfile.mkdtemp()
+    field(page, "output_dir").fill(f"{outside}/new")
+    page.click("button.open-up")
+    expect(page.locator("#problems")).not_to_contain_text("to put right", timeout=PATIENCE)
+
+
 def test_help_and_key_are_there_without_hovering(page: Any, shoot: Callable[..., None]) -> None:
     help_text = page.locator("#p-network_dim .info-text")
     assert help_text.bounding_box()["height"] <= 1
@@ -350,7 +384,14 @@ WIDEST = "Math.max(...[...document.querySelectorAll('#columns *')].filter(e => e
 def test_the_form_fits_a_phone_and_the_dark(app: Any, page: Any, shoot: Callable[..., None]) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
     page.wait_for_function(f"({WIDEST}) <= 390")
+    field(page, "network_dim").fill("lots")
+    expect(page.locator("#dock-plan")).to_have_text("1 to put right", timeout=PATIENCE)
     shoot(page, "form-9-phone")
+    page.click("#dock-plan")
+    expect(page.locator("#problems")).to_be_in_viewport()
+    expect(page.locator("#dock")).to_be_hidden()
+    page.locator("#p-network_dim .reset").click()
+    expect(page.locator("#dock-plan")).to_have_text("Plan", timeout=PATIENCE)
     page.click("#toggle-dark")
     page.locator("#preset input").click()
     page.get_by_role("option", name="SD1 style").click()

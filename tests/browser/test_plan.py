@@ -45,7 +45,7 @@ def test_the_plan_shows_what_will_happen(app: Any, browser_page: Any, folder: Pa
     app.start(settings=settings)
     page.goto(app.url)
     plan = page.locator("#plan")
-    expect(plan).to_contain_text("7 images x 5 repeats = 35 samples", timeout=PATIENCE)
+    expect(plan).to_contain_text("7 images × 5 repeats = 35 samples", timeout=PATIENCE)
     expect(plan).to_contain_text(re.compile(r"memory\s*about [\d.]+ [MG]B"))
     expect(plan).to_contain_text("4 files of")
     expect(plan).to_contain_text("unknown until the first steps")

@@ -75,8 +75,18 @@ def test_where_only_this_machine_gets_in_a_folder_can_be_allowed_at_once(rules: 
     assert f"or allow {rules}/other (on the Settings page, or with --allow {rules}/other" in found.message
     (shut,) = access.problems(load.parameters().values(), {"train_data_dir": f"{rules}/mine/closed"})
     assert isinstance(shut, access.Outside) and shut.opens == ""
-    (disk,) = access.problems(load.parameters().values(), {"train_data_dir": "/no/such/place"})
+    (disk,) = access.problems(load.parameters().values(), {"output_dir": "/no/such/place"})
     assert isinstance(disk, access.Outside) and disk.opens == ""
+
+
+def test_what_is_not_there_is_not_asked_to_be_allowed() -> None:
+    access.use(Rules.at_home())
+    with pytest.raises(NotAllowed) as error:
+        allowed("/home/someone/img")
+    assert str(error.value) == "/home/someone/img does not exist; check its name or choose another place."
+    access.use(Rules.in_the_open())
+    with pytest.raises(NotAllowed, match="lies outside"):  # who may not look there is not told what there is
+        allowed("/home/someone/img")
 
 
 def test_where_others_can_come_in_only_what_the_app_makes_is_open(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from kohya_gui import plan_view
+from kohya_gui import plan_view, texts
 from sd_scripts.config import load, toml
 from sd_scripts.config.train_config import TrainConfig
 from sd_scripts.events import RunFolder
@@ -42,11 +42,20 @@ def words(html: str) -> str:
     return " ".join(re.sub(r"<[^>]*>", " ", html).split())
 
 
+def test_every_word_of_the_sum_is_in_the_visitors_language() -> None:
+    total = "9 images x 2 repeats = 18 samples; 18 / batch 4 in 2 buckets = 5 batches an epoch; 5 / 1 accumulation x 1 epoch"
+    with texts.speaking("de"):
+        assert plan_view.in_words(total) == (
+            "9 Bilder × 2 Wiederholungen = 18 Samples; 18 / Stapel 4 in 2 Größen = 5 Stapel je Epoche; "
+            "5 / 1 Sammeln × 1 Epoche"
+        )
+
+
 def test_the_card_says_steps_sum_folders_and_sizes(config: Callable[..., TrainConfig]) -> None:
     card = plan_view.card(config())
     said = words(card)
     assert "steps 28 epochs 2 images an epoch 14" in said
-    assert "1 image x 2 repeats + 3 images x 4 repeats = 14 samples" in said
+    assert "1 image × 2 repeats + 3 images × 4 repeats = 14 samples" in said
     assert "folder images repeats an epoch" in said and "dog 1 2 2" in said
     assert "64 × 64 3 10 10" in said and "80 × 48 1 4 4" in said
     assert "<b>cat" not in card and "&lt;b&gt;cat" in card
