@@ -118,7 +118,7 @@ class RunFolder:
         except OSError:
             return [], offset
         whole = data.rfind(b"\n") + 1
-        return list(_objects(data[:whole])), offset + whole
+        return list(objects(data[:whole])), offset + whole
 
 
 def _object(file: Path) -> dict[str, Any]:
@@ -130,8 +130,9 @@ def _object(file: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _objects(data: bytes) -> Iterator[dict[str, Any]]:
-    """Read at one go, which is twice as fast, and line by line only where some line is damaged."""
+def objects(data: bytes) -> Iterator[dict[str, Any]]:
+    """Those that these lines hold. They are read at one go, which is twice as fast, and one by one only where some
+    line is damaged."""
     lines = [line for line in data.split(b"\n") if line]
     try:
         found = json.loads(b"[" + b",".join(lines) + b"]")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sd_scripts.errors import UserError
+from sd_scripts.events import objects
 
 from .states import TRAIN_STATE, WRITTEN_OVER_SECONDS
 from .store import NoSuchRun, RunStore
@@ -71,14 +72,19 @@ def newest(saved: Iterable[Mapping[str, Any]], most: int) -> list[dict[str, Any]
 
 def own_files(store: RunStore, run_id: str) -> list[Path]:
     """What goes with the run: what is trained by it and by no other that goes by the same names."""
-    others = {file for other in store.ids() if other != run_id for file in _files(store, other)}
-    return sorted(set(files(store, run_id)) - others)
+    mine = set(files(store, run_id))
+    for other in store.ids() if mine else ():
+        if other != run_id:
+            mine -= _named(store.root / other / "events.jsonl")
+    return sorted(mine)
 
 
-def _files(store: RunStore, run_id: str) -> list[Path]:
-    with contextlib.suppress(UserError, OSError):
-        return files(store, run_id)
-    return []
+def _named(events: Path) -> set[Path]:
+    """The files that were saved. The many other events are not read, which would take its time."""
+    with contextlib.suppress(OSError), events.open("rb") as lines:
+        told = objects(b"".join(line for line in lines if b'"saved"' in line))
+        return {Path(str(event.get("file"))) for event in told if event.get("kind") == "saved"}
+    return set()
 
 
 def what_goes(store: RunStore, run_id: str) -> dict[str, Any]:
