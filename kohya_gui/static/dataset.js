@@ -213,14 +213,27 @@
         if (same) this.unsaved.delete(item.name)
         else this.unsaved.set(item.name, text.value)
       })
-      const check = make("input", { type: "checkbox", "aria-label": t("Select {name}", { name: item.name }) })
+      const check = make("input", { type: "checkbox", value: item.name, "aria-label": t("Select {name}", { name: item.name }), title: t("Shift selects all between") })
       check.checked = this.selected.has(item.name)
-      check.addEventListener("change", () => { this.selected[check.checked ? "add" : "delete"](item.name); this.showScope(); this.forget() })
+      check.addEventListener("click", (event) => this.select(check, event.shiftKey))
       const image = make("img", { src: this.picture(item, 320), alt: item.name, loading: "lazy", decoding: "async", onerror: () => image.replaceWith(make("span", { class: "broken" }, t("This picture can't be read."))) })
       const mask = this.masks && make("img", { class: "mask", src: address("mask", { masks: this.masks, name: item.name, side: 320 }), alt: t("mask"), loading: "lazy", onerror: () => { mask.remove(); note.textContent = t("This picture has no mask.") } })
       return make("li", { "data-name": item.name },
         make("button", { type: "button", class: "picture", title: t("Enlarge"), onclick: () => this.enlarge(item) }, image, mask || null),
         make("div", { class: "meta" }, make("label", { title: item.name }, check, make("span", {}, item.name)), make("span", { class: item.size ? "" : "bad" }, size)), text, note)
+    }
+
+    // With Shift, as far as the box that was clicked before.
+    select(check, extend) {
+      const boxes = [...this.grid.querySelectorAll(".meta input")]
+      const [first, last] = [boxes.indexOf(extend ? this.picked : check), boxes.indexOf(check)].sort((a, b) => a - b)
+      for (const box of first < 0 ? [check] : boxes.slice(first, last + 1)) {
+        box.checked = check.checked
+        this.selected[check.checked ? "add" : "delete"](box.value)
+      }
+      this.picked = check
+      this.showScope()
+      this.forget()
     }
 
     async save(item, text, note) {

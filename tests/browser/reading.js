@@ -1,6 +1,8 @@
 // What of a page is hard to read or nameless: texts with too little contrast to what is behind them (WCAG 2.2, 1.4.3),
 // and headings that skip a level.
 () => {
+  const isEndless = (animation) => animation.effect.getComputedTiming().endTime === Infinity
+  document.getAnimations().filter((one) => !isEndless(one)).forEach((one) => one.finish())
   const pen = Object.assign(document.createElement("canvas"), { width: 1, height: 1 }).getContext("2d", { willReadFrequently: true })
   const parts = (colour) => {
     pen.clearRect(0, 0, 1, 1)
@@ -45,10 +47,11 @@
   }
   for (const field of document.querySelectorAll("input:not([type=checkbox], [type=radio]), textarea, select")) {
     if (!isShown(field)) continue
-    judge(field, field.value, getComputedStyle(field).color)
+    if (field.value) judge(field, field.value, getComputedStyle(field).color)
     if (field.placeholder) judge(field, field.placeholder, getComputedStyle(field, "::placeholder").color)
   }
-  const levels = [...document.querySelectorAll("h1, h2, h3, h4")].filter((one) => one.checkVisibility()).map((one) => Number(one.tagName[1]))
-  const skipped = levels.filter((level, at) => level > (levels[at - 1] ?? 0) + 1)
-  return [...new Set(faint), ...skipped.map((level) => `a heading of level ${level} follows one of a level above the next`)]
+  const level = (heading) => heading ? Number(heading.tagName[1]) : 0
+  const headings = [...document.querySelectorAll("h1, h2, h3, h4")].filter((one) => one.checkVisibility())
+  const skipping = headings.filter((one, at) => level(one) > level(headings[at - 1]) + 1)
+  return [...new Set(faint), ...skipping.map((one) => `${one.textContent}: a level is left out before it`)]
 }

@@ -120,6 +120,12 @@ def test_only_what_is_found_or_selected_is_edited(
     page.get_by_label("Select 69.png").check()
     page.select_option("#ds-state", "")
     see(page, "#dataset .count", "1 to 60 of 70")
+    page.get_by_label("Select 01.png").click()
+    page.get_by_label("Select 04.png").click(modifiers=["Shift"])
+    see(page, "#ds-scope", "the 5 images selected")
+    page.get_by_label("Select 04.png").click()
+    page.get_by_label("Select 01.png").click(modifiers=["Shift"])
+    see(page, "#dataset .count", "1 to 60 of 70")
     page.select_option("#ds-kind", "prefix")
     page.fill("#ds-text", "at last, ")
     page.select_option("#ds-scope", "selected")
@@ -199,11 +205,18 @@ def test_folders_are_balanced_prepared_and_uploaded(
         page.click("#ds-upload")
         see(page, "#dataset .count", "1 to 2 of 2")
         expect(caption(page, "00.png")).to_have_value("cat, blue scarf, sitting")
-        page.goto(f"{app.url}dataset?folder={folder.parent}")
-        page.get_by_role("button", name="Train with these folders").click()
-        see(page, "#preset-said", f"The images of {folder.parent} are in the form.")
-        expect(page.locator("#p-train_data_dir :is(input, textarea)")).to_have_value(str(folder.parent))
     finally:
         for place in (DATASETS / name, DATASETS / f"{name} sent"):
             shutil.rmtree(place, ignore_errors=True)
         (DATASETS / f"{name}.toml").unlink(missing_ok=True)
+
+
+def test_folders_go_into_the_training_form_and_out_again(app: Any, browser_page: Any, folder: Path) -> None:
+    page = browser_page
+    page.goto(f"{app.url}dataset?folder={folder}")
+    page.get_by_role("button", name="Train with the folder that it lies in").click()
+    see(page, "#preset-said", f"The images of {folder.parent} are in the form.")
+    field = page.locator("#p-train_data_dir :is(input, textarea)")
+    expect(field).to_have_value(str(folder.parent), timeout=PATIENCE)
+    page.locator("#preset-said").get_by_role("button", name="Undo").click()
+    expect(field).to_have_value("sd_scripts/starter/demo", timeout=PATIENCE)

@@ -45,9 +45,7 @@ def gone(processes: list[Any]) -> bool:
     return not psutil.wait_procs(processes, timeout=30)[1]
 
 
-def test_tensorboard_is_started_shown_and_stopped_and_ends_with_the_app(
-    app: Any, browser_page: Any, shoot: Callable[..., None]
-) -> None:
+def test_tensorboard_is_started_shown_and_stopped(app: Any, browser_page: Any, shoot: Callable[..., None]) -> None:
     page = browser_page
     write_curve(app.store.root / "a-run" / "logs" / "network_train")
     app.start()
@@ -71,13 +69,6 @@ def test_tensorboard_is_started_shown_and_stopped_and_ends_with_the_app(
     expect(page.locator("#board-start")).to_be_visible(timeout=PATIENCE)
     assert gone(running)
     assert page.request.get(f"{app.url}live/tensorboard/ui/").status == 404
-    page.click("#board-start")
-    expect(page.locator("#board-open")).to_be_visible(timeout=PATIENCE)
-    running = boards(app)
-    assert running
-    app.process.terminate()
-    app.process.wait(60)
-    assert gone(running)
 
 
 STARTED = """
@@ -91,7 +82,7 @@ sys.stdin.read()
 """
 
 
-def test_tensorboard_ends_even_when_the_app_is_killed(tmp_path: Path) -> None:
+def test_tensorboard_ends_with_the_app_however_that_ends(tmp_path: Path) -> None:
     import psutil
 
     command = [sys.executable, "-c", STARTED, str(tmp_path)]
