@@ -26,7 +26,8 @@ class Machine:
         self._gpus: list[dict[str, Any]] = []
         self._asking: threading.Thread | None = None
         self._program = shutil.which("nvidia-smi")
-        psutil.cpu_percent(None)  # counts from here on
+        self._idle, self._all = _processor_seconds()
+        self._busy = 0.0
 
     def load(self) -> dict[str, Any]:
         """cpu and memory in percent, memory in bytes, and each GPU where there are some."""
@@ -36,10 +37,18 @@ class Machine:
                 self._ask_gpus()
                 memory = psutil.virtual_memory()
                 self._found = {
-                    "cpu": psutil.cpu_percent(None),
+                    "cpu": self._processor(),
                     "memory": {"used": memory.total - memory.available, "total": memory.total},
                 }
             return {**self._found, "gpus": self._gpus}
+
+    def _processor(self) -> float:
+        """Percent since the last look. psutil's own figure is one for each thread that asks, and 0 at its first."""
+        idle, everything = _processor_seconds()
+        if everything > self._all:
+            self._busy = 100 * (1 - (idle - self._idle) / (everything - self._all))
+        self._idle, self._all = idle, everything
+        return min(max(self._busy, 0.0), 100.0)
 
     def _ask_gpus(self) -> None:
         if self._program is None or (self._asking is not None and self._asking.is_alive()):
@@ -56,6 +65,13 @@ class Machine:
             self._program = None  # there is a program but no GPU that answers
             return
         self._gpus = list(gpus(said))
+
+
+def _processor_seconds() -> tuple[float, float]:
+    """Without work, and in all. What guests take is counted as the host's own too."""
+    times = psutil.cpu_times()
+    guests = getattr(times, "guest", 0.0) + getattr(times, "guest_nice", 0.0)
+    return times.idle + getattr(times, "iowait", 0.0), sum(times) - guests
 
 
 def gpus(said: str) -> Iterator[dict[str, Any]]:

@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -214,6 +215,16 @@ def test_what_gpus_tell_is_read() -> None:
         {"name": "NVIDIA H200", "load": 37.0, "memory": {"used": 1024 << 20, "total": 143771 << 20}, "degrees": 41.0},
         {"name": "Old one", "load": None, "memory": None, "degrees": 60.0},
     ]
+
+
+def test_the_load_is_that_since_the_last_look_whichever_thread_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = iter([(10.0, 100.0), (15.0, 110.0), (15.0, 110.0)])
+    monkeypatch.setattr(machine, "_processor_seconds", lambda: next(seconds))
+    monkeypatch.setattr(machine, "FRESH_SECONDS", -1.0)
+    looked = machine.Machine()
+    with ThreadPoolExecutor(1) as other:
+        assert other.submit(looked.load).result()["cpu"] == pytest.approx(50.0)
+    assert looked.load()["cpu"] == pytest.approx(50.0), "no time has passed"
 
 
 def test_the_machine_is_looked_at_no_more_than_needed() -> None:
