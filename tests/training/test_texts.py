@@ -46,6 +46,7 @@ def test_it_makes_no_difference_to_what_is_learned(case: tuple[dict[str, Any], P
     assert file.exists()
 
 
+@pytest.mark.parametrize("case", ["sd1", "sdxl"], indirect=True)
 def test_files_are_read_again_and_made_anew_where_captions_changed(
     case: tuple[dict[str, Any], Path], train: Any
 ) -> None:
