@@ -6,7 +6,7 @@ Shapes: B batch, C channels, H and W height and width (of pixels or of latents),
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -143,6 +143,10 @@ class ModelFamily(ABC):
     @abstractmethod
     def original_tensors(self) -> dict[str, Tensor]:
         """All networks' tensors under their names in the original layout, that of single files."""
+
+    def marks(self, schedule: Mapping[str, Any]) -> dict[str, Tensor]:
+        """Empty tensors by which other programs know how such a file's model is to be drawn with."""
+        return {}
 
     @abstractmethod
     def noted_configs(self) -> dict[str, str]:

@@ -119,8 +119,8 @@ FLAGS = {"sd2": "v2", "sdxl": "sdxl"}
 """The settings that say which family a model is of, where it is not 1.x."""
 REFINER = "conditioner.embedders.0.model."
 """SDXL's refiner has OpenCLIP's text encoder alone, in the place of the first."""
-VELOCITY = "v_pred"
-"""An empty tensor of this name marks some models made of SDXL that predict velocity."""
+VELOCITY, ZERO_SNR = "v_pred", "ztsnr"
+"""Empty tensors of these names mark models made of SDXL that predict velocity, and whose noise ends in nothing else."""
 SIGNS = (
     ("conditioner.embedders.0.transformer.", "sdxl"),
     ("cond_stage_model.model.", "sd2"),

@@ -40,13 +40,14 @@ def save_model(
 
     layout: safetensors, ckpt, diffusers or diffusers_safetensors. precision: float, fp16 or bf16, None for the dtype
     that each tensor has. metadata: texts for the header of a safetensors file. schedule: settings of the noise schedule
-    that differ from the family's, for a folder, which has it. Raises UserError where the place can't be written.
+    that differ from the family's. Raises UserError where the place can't be written.
     """
     check_place(path, layout)
     if layout.startswith("diffusers"):
         _save_folder(family, path, precision, schedule or {}, pickled=layout == "diffusers")
     else:
-        _save_file(path, family.original_tensors(), precision, {**metadata, **family.noted_configs()})
+        tensors = family.original_tensors() | family.marks(schedule or {})
+        _save_file(path, tensors, precision, {**metadata, **family.noted_configs()})
 
 
 def check_place(path: Path, layout: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..config.schema import Notice
-from . import text
+from . import detect, text
 from .base import Condition, Pictures
 from .detect import Detected
 from .latent_diffusion import LatentDiffusion
@@ -68,6 +68,13 @@ class StableDiffusionXL(LatentDiffusion):
             "text_embeds": condition.pooled_BD.to(self.device, self.compute_dtype),
             "time_ids": sizes_B6.to(self.device, torch.float32),
         }
+
+    def marks(self, schedule: Mapping[str, Any]) -> dict[str, Tensor]:
+        """Most models of XL predict noise, so that ComfyUI and others take velocity only from files that say so."""
+        if self.prediction_type != "v_prediction":
+            return {}
+        names = [detect.VELOCITY, *([detect.ZERO_SNR] if schedule.get("rescale_betas_zero_snr") else [])]
+        return {name: torch.zeros(0) for name in names}
 
     def _uncut(self, noisy_BCHW: Tensor) -> Tensor:
         """Sizes of pictures that were made for these latents."""

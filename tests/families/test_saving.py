@@ -191,6 +191,31 @@ def test_what_is_no_model_is_never_replaced(changed: Any, tmp_path: Path) -> Non
         saving.check_place(tmp_path / "out.safetensors", "safetensors")
 
 
+@pytest.mark.parametrize(
+    ("settings", "schedule", "marks"),
+    [
+        ({}, {}, set()), ({"v_parameterization": True}, {}, {"v_pred"}),
+        ({"v_parameterization": True}, {"rescale_betas_zero_snr": True}, {"v_pred", "ztsnr"}),
+    ],
+)  # fmt: skip
+def test_a_file_of_xl_says_that_it_predicts_velocity(
+    tiny_sdxl: Path, tmp_path: Path, settings: dict[str, Any], schedule: dict[str, Any], marks: set[str]
+) -> None:
+    """By the tensors that ComfyUI looks for; diffusers passes them by."""
+    from diffusers import UNet2DConditionModel
+
+    model = {"pretrained_model_name_or_path": str(tiny_sdxl), "sdxl": True, **settings}
+    config = from_flat(model).unwrap()
+    saving.save_model(
+        load_family(config.model, config.precision), tmp_path / "a.safetensors", "safetensors", "fp16", {}, schedule
+    )
+    with safe_open(tmp_path / "a.safetensors", "pt") as file:
+        assert marks == {"v_pred", "ztsnr"} & set(file.keys())
+    again = from_flat({**model, "pretrained_model_name_or_path": str(tmp_path / "a.safetensors")}).unwrap()
+    assert load_family(again.model, again.precision).notices == []
+    UNet2DConditionModel.from_single_file(str(tmp_path / "a.safetensors"), config=str(tiny_sdxl), subfolder="unet")
+
+
 def test_an_older_model_is_replaced_whole(changed: Any, tmp_path: Path) -> None:
     saving.save_model(changed("sd1"), tmp_path / "out", "diffusers", "fp16", {})
     saving.save_model(changed("sd1"), tmp_path / "out", "diffusers_safetensors", "fp16", {})
