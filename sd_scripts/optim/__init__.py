@@ -2,9 +2,9 @@
 
 from ..config.optimizer import OptimizerConfig
 from . import optimizers, schedules
-from .optimizers import eval_mode, keeps_averages, train_mode
+from .optimizers import eval_mode, given_rates, keeps_averages, train_mode
 
-__all__ = ["check", "eval_mode", "keeps_averages", "train_mode"]
+__all__ = ["check", "eval_mode", "given_rates", "keeps_averages", "train_mode"]
 
 
 def check(config: OptimizerConfig) -> None:

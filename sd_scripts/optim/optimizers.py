@@ -106,6 +106,15 @@ def eval_mode(optimizer: Any) -> None:
         optimizer.eval()
 
 
+def given_rates(optimizer: Any) -> dict[str, float]:
+    """By the names of the groups, as they were before any schedule; empty where the optimizer finds its own."""
+    rates = {
+        str(group.get("name", number)): group.get("initial_lr", group.get("lr"))
+        for number, group in enumerate(optimizer.param_groups)
+    }
+    return {name: float(rate) for name, rate in rates.items() if rate is not None}
+
+
 def keeps_averages(optimizer: Any) -> bool:
     """Whether the two modes differ in the weights; of a fused one, whether its parts' do."""
     return callable(getattr(getattr(optimizer, "parts", [optimizer])[0], "train", None))

@@ -17,6 +17,7 @@ from ..config.logging import LoggingConfig
 from ..config.schema import Problem
 from ..errors import UserError
 from ..events import Events
+from ..optim import given_rates
 from .progress import Progress
 from .readback import Readback, Reported
 from .trackers import Trackers
@@ -75,10 +76,9 @@ class Log:
 
     def trains(self, where: str) -> None:
         """What is asked first when a training went wrong: how much was trained, how fast, with what and on what."""
-        groups = self._optimizer.param_groups
-        count = sum(parameter.numel() for group in groups for parameter in group["params"])
-        given = dict.fromkeys((group.get("name"), group.get("initial_lr", group.get("lr"))) for group in groups)
-        rates = ", ".join(f"{name} {rate:g}" for name, rate in given if rate is not None) or "rates of its own"
+        count = sum(parameter.numel() for group in self._optimizer.param_groups for parameter in group["params"])
+        given = given_rates(self._optimizer)
+        rates = ", ".join(f"{name} {rate:g}" for name, rate in given.items()) or "rates of its own"
         inner = getattr(self._optimizer, "optimizer", self._optimizer)
         console.info(
             "Trains %s weights with %s (%s) on %s",

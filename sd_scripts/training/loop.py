@@ -131,6 +131,7 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         self.progress.batches -= self.progress.batches % self.rules.accumulate
         self.checkpoints.final(self.progress, finished=False)
+        self.log.say(f"What was learned up to step {self.progress.step} is saved; the training can go on from there.")
 
     def _completes_a_step(self) -> bool:
         return self._ends_an_epoch() or self.progress.batches % self.rules.accumulate == 0

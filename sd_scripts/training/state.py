@@ -11,7 +11,7 @@ import json
 import pickle
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ..errors import UserError
+from ..optim import given_rates
 from ..whole_folder import whole_folder
 from .failures import first_line
 from .progress import Progress
@@ -57,6 +58,10 @@ class State:
     schedule: Any
     scaler: Any
     notice: Callable[[str, str], None]
+    _rates: dict[str, float] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._rates = given_rates(self.optimizer)
 
     def save(self, folder: Path, progress: Progress) -> None:
         """Whole or not at all."""
@@ -81,6 +86,7 @@ class State:
             "batches_done": progress.batches,
             **vars(self.shape),
             "optimizer": kind_of(self.optimizer),
+            "rates": self._rates,
         }
 
     def load(self, folder: Path, progress: Progress) -> None:
@@ -92,6 +98,7 @@ class State:
         self._load_part(self.schedule, folder / "scheduler.bin")
         if self.scaler is not None and (folder / "scaler.pt").is_file():
             self._load_part(self.scaler, folder / "scaler.pt")
+        self._go_on_with_rates(place)
         self._go_to(place, progress)
 
     def _check_optimizer(self, folder: Path, place: Place) -> None:
@@ -125,6 +132,17 @@ class State:
                 f"resume: {file} does not fit this training ({first_line(error)}); give the same optimizer, schedule "
                 "and learning rates as when it was saved, or start anew with network_weights."
             ) from error
+
+    def _go_on_with_rates(self, place: Place) -> None:
+        """Those of the saved training, which come with the states of its optimizer and schedule."""
+        saved = place.get("rates", self._rates)
+        if saved != self._rates:
+            self.notice(
+                "resume",
+                f"The training goes on with the learning rates it was saved with ({_listed(saved)}), not with those "
+                f"given now ({_listed(self._rates)}); change them while it runs, or begin anew from the saved file.",
+            )
+        self._rates = saved
 
     def _go_to(self, place: Place, progress: Progress) -> None:
         progress.step = place["current_step"]
@@ -175,6 +193,10 @@ def _on_cpu(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 def _random_states() -> dict[str, Any]:
     """For programs that expect the file; ours draws everything from the seed and the place."""
     return {"step": 0, "random_state": random.getstate(), "torch_manual_seed": torch.get_rng_state()}
+
+
+def _listed(rates: dict[str, float]) -> str:
+    return ", ".join(f"{name} {rate:g}" for name, rate in rates.items())
 
 
 def kind_of(optimizer: Any) -> str:

@@ -71,6 +71,17 @@ def test_without_a_seed_a_resumed_training_takes_the_states(train: Any) -> None:
     assert weights == resumed.weights()
 
 
+def test_other_rates_than_the_states_are_told(train: Any) -> None:
+    whole = train(**SAVING, max_train_steps=3)
+    weights = whole.weights()
+    resumed = train(max_train_steps=3, learning_rate=5e-4, resume=str(whole.output / "tiny-step00000002-state"))
+    assert [notice["message"] for notice in resumed.of("notice") if notice["key"] == "resume"] == [
+        "The training goes on with the learning rates it was saved with (text_encoder 0.001, unet 0.001), not with those "
+        "given now (text_encoder 0.0005, unet 0.0005); change them while it runs, or begin anew from the saved file."
+    ]
+    assert resumed.weights() == weights
+
+
 PLACES = [
     ({}, (0, 0, 0)),
     ({"initial_epoch": 3}, (0, 2, 0)),
