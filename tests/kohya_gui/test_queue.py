@@ -341,7 +341,9 @@ def test_an_entry_changed_by_hand_is_seen(store: RunStore) -> None:
     assert (store.rows()[run].entry.tags, store.rows()[run].entry.place) == (("new",), 0.0)
 
 
-def test_five_hundred_runs_are_listed_without_reading_them_again(store: RunStore, write_run: Callable[..., str]) -> None:
+def test_five_hundred_runs_are_listed_without_reading_them_again(
+    store: RunStore, write_run: Callable[..., str]
+) -> None:
     for number in range(500):
         write_run({"kind": "step", "step": 1, "loss": 0.1}, {"kind": "state", "state": "done"}, name=f"run-{number}")
     assert len(store.overview(1000)) == 500
