@@ -48,13 +48,14 @@
       this.filter = make("input", { type: "text", class: "filter", placeholder: t("filter"), "aria-label": t("filter"), autocomplete: "off",
         oninput: () => { clearTimeout(this.typing); this.typing = setTimeout(() => this.show(this.path, false), 150) } })
       this.every = make("input", { type: "checkbox", onchange: () => this.show(this.path, false) })
-      this.rows = make("ul", { class: "rows", role: "list", onkeydown: (event) => this.steer(event) })
+      this.rows = make("ul", { class: "rows", role: "list" })
       this.said = make("p", { class: "said", role: "status" })
       this.named = make("input", { type: "text", spellcheck: "false", autocomplete: "off" })
       this.take = button(this.forFolder ? t("Choose this folder") : t("Choose"), () => this.chosen(this.here()), { class: "take" })
       const close = () => this.dialog.close(), toWrite = this.write && !this.forFolder
       const past = (recent()[this.kind] ?? []).map((path) => button(last(path), () => toWrite ? this.show(inside(path, "..")) : this.chosen(path), { title: path, "aria-label": path }))
-      this.dialog = make("dialog", { id: "chooser", "aria-label": `${this.title}: ${name}`, onclose: () => { this.dialog.remove(); this.input.focus() } },
+      this.dialog = make("dialog", { id: "chooser", "aria-label": `${this.title}: ${name}`,
+        onkeydown: (event) => event.target.matches("input") || this.steer(event), onclose: () => { this.dialog.remove(); this.input.focus() } },
         make("header", {}, make("h2", {}, this.title), make("span", { class: "quiet" }, name), button("×", close, { class: "close", "aria-label": t("Close") })),
         past.length > 0 && make("div", { class: "past", role: "group", "aria-label": t("Recently used") }, make("span", { class: "quiet" }, t("Recently used")), ...past),
         make("div", { class: "where" }, this.up, this.where, this.filter),
@@ -90,7 +91,7 @@
       this.take.hidden = !this.forFolder && !this.found.is_model && !this.write
       this.take.disabled = !path || (this.write && !this.found.may_write)
       if (!this.write && this.found.is_model && !this.forFolder) this.take.textContent = t("Choose this folder")
-      if (isNew) (this.buttons()[0] ?? this.where).focus()
+      if (isNew) [this.buttons()[0], this.take, this.where].find((one) => one && !one.hidden && !one.disabled).focus()
     }
 
     row({ name }, kind, act) { return make("li", {}, button(name, act, { class: kind, title: name })) }

@@ -355,7 +355,7 @@ def test_a_folder_is_chosen_by_keyboard(page: Any, images: Path, shoot: Callable
     see(page, "#chooser .said", "4 images")
     page.click("#chooser .take")
     holds(page, "train_data_dir", f"{images}/5_blue teapot")
-    see(page, "#problems", "is itself a folder of images")
+    see(page, "#plan", "is itself a folder of images")
 
 
 def test_a_folder_is_allowed_where_it_is_named(page: Any) -> None:

@@ -16,6 +16,7 @@ from sd_scripts.config import load
 from sd_scripts.tools import TOOLS
 
 GUI = Path(texts.__file__).parent
+PRESETS = GUI.parent / "presets"
 OTHERS = [name for name in texts.LANGUAGES if name != texts.ENGLISH]
 SAME_EVERYWHERE = re.compile(r"[\W\d_]*|LoRA( Studio)?|TensorBoard|DreamBooth|VAE|U-Net|CLIP|[A-Z0-9+.-]{1,6}")
 """Names that are the same in every language need no entry."""
@@ -54,6 +55,7 @@ def needed() -> frozenset[str]:
     found |= {section.title for section in layout.sections()} | {method.title for method in layout.METHODS.values()}
     for tool in TOOLS.values():
         found |= {tool.title, tool.help, *(parameter.label for parameter in tool.parameters.values())}
+    found |= {json.loads(file.read_text(encoding="utf-8"))["description"] for file in PRESETS.glob("*/*.json")}
     found |= {*theme.PAGES.values(), *tool_page.GROUPS, tool_page.OTHERS}
     found |= {part for part in re.findall(r">([^<>{}]+)<", theme.header("", "", can_leave=True)) if part.isascii()}
     found |= set(re.findall(r'(?:title|aria-label)="([^"]+)"', theme.header("", "")))
