@@ -10,12 +10,12 @@ import math
 from bisect import bisect_left
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 Size = tuple[int, int]
 
 
-@dataclass(frozen=True)
-class Fit:
+class Fit(NamedTuple):
     """How a picture is brought into its bucket: resized to `resize_to`, which covers the bucket, then cut at `crop`."""
 
     bucket: Size

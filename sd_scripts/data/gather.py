@@ -3,7 +3,7 @@ set."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from .. import draws
 from ..config.dataset import DatasetConfig
@@ -94,7 +94,7 @@ def _divided(
     if many <= 0:
         return records, []
     chosen = set(draws.python_rng(split.seed, "validation split", dataset, subset).sample(range(len(records)), many))
-    held_out = [replace(record, repeats=1) for place, record in enumerate(records) if place in chosen]
+    held_out = [record._replace(repeats=1) for place, record in enumerate(records) if place in chosen]
     return [record for place, record in enumerate(records) if place not in chosen], held_out
 
 
@@ -109,7 +109,7 @@ def _matched(work: _Gathering) -> list[ImageRecord]:
         message = f"{unused} of {len(repeats)} regularization images aren't used: the others are enough for the"
         work.problems.append(Notice(work.regularization[0].subset.key, f"{message} {wanted} samples of an epoch."))
     return [
-        record if record.repeats == count else replace(record, repeats=count)
+        record if record.repeats == count else record._replace(repeats=count)
         for record, count in zip(work.regularization, repeats, strict=True)
         if count
     ]

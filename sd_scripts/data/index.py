@@ -70,11 +70,11 @@ class Index:
         Facts of this kind about other files are forgotten. Raises OSError where a file is gone by now.
         """
         names, stats = [entry.name for entry in entries], [entry.stat() for entry in entries]
-        stamps = [[stat.st_size for stat in stats], [stat.st_mtime_ns for stat in stats]]
-        if kind in self._columns and self._columns[kind][:3] == [names, *stamps]:
+        lengths, times = [stat.st_size for stat in stats], [stat.st_mtime_ns for stat in stats]
+        if kind in self._columns and self._columns[kind][:3] == [names, lengths, times]:
             return self._columns[kind][3]
         known, rows, found = self._rows_of(kind), {}, []
-        for entry, length, time in zip(entries, *stamps, strict=True):
+        for entry, length, time in zip(entries, lengths, times, strict=True):
             row = known.get(entry.name)
             fact = row[2] if row is not None and row[:2] == (length, time) else _looked_up(look, entry.path)
             found.append(fact)

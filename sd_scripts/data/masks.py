@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..config.schema import Problem
@@ -41,7 +41,7 @@ class Masks:
             have = "has" if len(missing) == 1 else "have"
             message = f"{few(missing)} of {subset.name} {have} no mask in {subset.mask_dir}"
             self._problems.append(Problem(KEY, f"{message}; add one under the same name for each image."))
-        return [replace(picture, mask_path=folder.masks.get(picture.path.stem)) for picture in pictures]
+        return [picture._replace(mask_path=folder.masks.get(picture.path.stem)) for picture in pictures]
 
     def problems(self) -> Iterator[Problem]:
         """What is missing, and masks that belong to no image of any subset."""

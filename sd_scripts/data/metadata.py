@@ -26,7 +26,7 @@ def scan(subset: Subset) -> Scan:
     found = Scan(subset)
     assert subset.metadata_file is not None
     try:
-        entries = list(_entries(subset.metadata_file))
+        entries = list(entries_of(subset.metadata_file))
     except BadMetadata as error:
         found.problems.append(Problem(subset.key, str(error)))
         return found
@@ -45,7 +45,7 @@ def scan(subset: Subset) -> Scan:
     return found
 
 
-def _entries(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def entries_of(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """(image's name, what is said about it). Raises BadMetadata with the file's name, and the line in a .jsonl file."""
     try:
         text = file.read_text(encoding="utf-8-sig")

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..config.captions import CaptionConfig
 from ..config.dataset import DatasetConfig
@@ -46,8 +46,7 @@ class Subset:
         return Path(folder) if folder and self.masked else None
 
 
-@dataclass(frozen=True, slots=True)
-class Picture:
+class Picture(NamedTuple):
     """An image file that was found.
 
     file: its path, as a text because a data set can have a hundred thousand of them. size: (width, height) as it is
@@ -64,8 +63,7 @@ class Picture:
         return Path(self.file)
 
 
-@dataclass(frozen=True, slots=True)
-class ImageRecord:
+class ImageRecord(NamedTuple):
     """An image as it is trained: how often, and in which size. Sizes are (width, height), crop is (left, top)."""
 
     picture: Picture
