@@ -107,9 +107,12 @@ def _tick(both: list[str], keep: bool) -> str:
     return f'<label class="keep"><input type="checkbox" id="offer-keep"{checked}><span>{escape(words)}</span></label>'
 
 
+def changes_of(preset: Preset, now: Entries, baseline: Baseline, *, keep: bool) -> list[changes.Change]:
+    return changes.between(now, Entries.of(applied(preset, now, baseline, keep=keep)))
+
+
 def _variant(preset: Preset, now: Entries, baseline: Baseline, keep: bool) -> str:
-    then = Entries.of(applied(preset, now, baseline, keep=keep))
-    made = changes.between(now, then)
+    made = changes_of(preset, now, baseline, keep=keep)
     values = {change.parameter.key: change.new for change in made}
     count = len(made)
     said = t("It changes {count} settings.", count=count) if count > 1 else t("It changes one setting.")

@@ -37,8 +37,10 @@ class PresetDesk:
         is_its = loaded.name in names and not loaded.own and Entries.of(loaded.settings).method == method
         return gr.update(choices=names, value=loaded.name if is_its else None)
 
-    def choose(self, form: str, name: str | None, baseline: object) -> str:
-        now = Entries.gathered(form)
+    def choose(self, form: str, name: str | None, baseline: object) -> Any:
+        """What the preset would change. Whoever tabs past the list chooses what is chosen already, which is not asked
+        about where it would change nothing."""
+        now, known = Entries.gathered(form), Baseline.read(baseline)
         file = presets.available(self.root, now.method).get(name or "")
         if file is None:
             return notes.sentence(t("Choose a preset of the list first."))
@@ -48,7 +50,9 @@ class PresetDesk:
             return notes.sentence(str(error))
         settings = {**preset.settings, layout.METHOD: now.method}
         preset = presets.Preset(str(name), preset.description, settings, preset.notices)
-        return offers.html(preset, now, Baseline.read(baseline), keep=True, own=False)
+        if name == known.name and not offers.changes_of(preset, now, known, keep=True):
+            return gr.skip()
+        return offers.html(preset, now, known, keep=True, own=False)
 
     def open(self, form: str, carried: str, baseline: object) -> str:
         """carried: a file that the visitor's browser has read, as JSON: its name, and its text or its metadata."""

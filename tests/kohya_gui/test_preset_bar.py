@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import gradio as gr
 import pytest
 
 from kohya_gui.app import PRESETS
@@ -38,6 +39,9 @@ def test_a_preset_is_saved_for_its_method_and_chosen_again(desk: PresetDesk) -> 
     offer = desk.choose(form(method="dreambooth", seed=9), "mine (mine)", NOTHING)
     assert "For things." in offer and "<td><s>9</s></td><td>4</td>" in offer
     assert "Choose a preset" in desk.choose(form(), "mine (mine)", NOTHING)
+    loaded = {"name": "mine (mine)", "settings": settings}  # tabbing past the list chooses the same again
+    assert desk.choose(form(**settings), "mine (mine)", loaded) == gr.skip()
+    assert "<td>4</td>" in desk.choose(form(method="dreambooth", seed=5), "mine (mine)", loaded)
 
 
 @pytest.mark.parametrize(("baseline", "chosen"), [
