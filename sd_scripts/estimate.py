@@ -169,7 +169,7 @@ def disk(config: TrainConfig, plan: Plan, found: Sizes, trained: int) -> Disk:
     what the optimizer remembers of them."""
     saving = config.saving
     number = {"float": SINGLE, "fp16": HALF, "bf16": HALF}.get(saving.save_precision or "", _trained_bytes(config))
-    written = found.parameters if config.model.method in ("dreambooth", "finetune") else trained
+    written = found.parameters if config.method in full.METHODS else trained
     each = SINGLE + average_bytes(config) + optimizer_bytes(config)
     state = trained * each if saving.save_state or saving.save_state_on_train_end else 0
     files, states = kept(saving, plan)

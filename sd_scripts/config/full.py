@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from .block_weights import BLOCKS
+from .method_kind import WHOLE, MethodKind
 from .schema import AppliesTo, Ge, Group, Lt, Notice, Numbers, Problem, Ui
 
 if TYPE_CHECKING:
@@ -153,3 +154,10 @@ def _fused_problems(config: TrainConfig) -> Iterator[Problem]:
         yield Problem(key, message)
     if config.precision.mixed_precision == "fp16":
         yield Problem(key, "fp16 scales all gradients at once, which it can't do; choose bf16 or turn this off.")
+
+
+def changes_texts(config: TrainConfig) -> bool:
+    return any(rate for part, rate in part_rates(config).items() if part != "unet")
+
+
+KIND = MethodKind("A whole model", WHOLE, problems_with, changes_texts, "turn train_text_encoder off, or this")

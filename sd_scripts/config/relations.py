@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from . import family_checks, full, textual_inversion
-from .saving import FORMATS
+from .method_kind import MethodKind
+from .methods import METHODS
 from .schema import Notice, Problem
 
 if TYPE_CHECKING:
     from .train_config import TrainConfig
+
+SDXL_AREA = 1024 * 1024
+"""Pixels of the pictures that SDXL has learned from."""
 
 
 def across(config: TrainConfig) -> Iterator[Problem]:
@@ -18,58 +21,36 @@ def across(config: TrainConfig) -> Iterator[Problem]:
     prediction_type = "v_prediction" if config.model.v_parameterization else "epsilon"
     yield from config.noise.problems_with(prediction_type)
     yield from config.loss.problems_with(prediction_type)
-    if config.method == "lora":
-        yield from _idle_parts(config)
-        yield from _one_rate(config)
-    if config.method in full.METHODS:
-        yield from full.problems_with(config)
-    yield from _format(config)
-    if config.method == "textual_inversion":
-        yield from textual_inversion.problems_with(config)
-    yield from family_checks.problems(config)
-    yield from _stays_the_same(config)
+    kind = METHODS[config.method]
+    yield from kind.problems(config)
+    yield from _format(config, kind)
+    if config.captions.caches_texts:
+        yield from _cached_texts(config, kind)
+    yield from _size(config)
 
 
-def _idle_parts(config: TrainConfig) -> Iterator[Problem]:
-    """Rates of parts of the network that are not trained."""
-    network, optimizer = config.network, config.optimizer
-    text_rates = [rate for rate in optimizer.text_encoder_lr if rate > 0]
-    if network.network_train_unet_only and text_rates:
-        yield Notice("text_encoder_lr", "Only the U-Net is trained, so it has no effect.")
-    if network.network_train_unet_only and config.training.stop_text_encoder_training is not None:
-        yield Notice("stop_text_encoder_training", "Only the U-Net is trained, so it has no effect.")
-    if network.network_train_text_encoder_only and optimizer.unet_lr:
-        yield Notice("unet_lr", "Only the text encoder is trained, so it has no effect.")
-    if network.network_train_unet_only and optimizer.unet_lr == 0:
-        yield Problem(
-            "unet_lr", "It is 0 and network_train_unet_only is on, so nothing would be trained; change one of them."
-        )
-    if network.network_train_text_encoder_only and optimizer.text_encoder_lr and not text_rates:
-        yield Problem(
-            "text_encoder_lr",
-            "It is 0 and network_train_text_encoder_only is on, so nothing would be trained; change one of them.",
-        )
-
-
-def _one_rate(config: TrainConfig) -> Iterator[Problem]:
-    network, optimizer = config.network, config.optimizer
-    ratios = (network.loraplus_lr_ratio, network.loraplus_unet_lr_ratio, network.loraplus_text_encoder_lr_ratio)
-    if optimizer.finds_its_rate and any(ratio not in (None, 1) for ratio in ratios):
-        yield Problem(
-            "optimizer_type", f"{optimizer.optimizer_type} finds one rate for everything; leave out the LoRA+ ratios."
-        )
-
-
-def _format(config: TrainConfig) -> Iterator[Problem]:
-    what, formats = FORMATS[config.method]
-    if config.saving.save_model_as not in formats:
-        message = f"{what} can't be saved as {config.saving.save_model_as}; choose one of {', '.join(formats)}."
+def _format(config: TrainConfig, kind: MethodKind) -> Iterator[Problem]:
+    if config.saving.save_model_as not in kind.formats:
+        choices = ", ".join(kind.formats)
+        message = f"{kind.saves} can't be saved as {config.saving.save_model_as}; choose one of {choices}."
         yield Problem("save_model_as", message)
 
 
-def _stays_the_same(config: TrainConfig) -> Iterator[Problem]:
-    """Settings whose work the engine can't do together with another's."""
-    if config.method == "lora" and config.saving.resume and config.network.network_weights:
+def _cached_texts(config: TrainConfig, kind: MethodKind) -> Iterator[Problem]:
+    if kind.changes_texts(config):
+        message = f"The text encoder is trained, so its outputs can't be cached; {kind.way_out}."
+        yield Problem("cache_text_encoder_outputs", message)
+    if config.model.no_token_padding:
+        message = (
+            "What the text encoder says can be cached only for captions of one length; turn this or the cache off."
+        )
+        yield Problem("no_token_padding", message)
+
+
+def _size(config: TrainConfig) -> Iterator[Problem]:
+    width, height = config.dataset.size
+    if config.family == "sdxl" and width * height < SDXL_AREA / 2 and not config.dataset.dataset_config:
         yield Notice(
-            "network_weights", "The state that is resumed holds the network's weights, so they have no effect."
+            "resolution",
+            f"SDXL has learned from pictures of about 1024 x 1024; it does badly at {width} x {height}, so set 1024.",
         )

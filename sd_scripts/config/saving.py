@@ -5,16 +5,6 @@ from typing import Annotated, ClassVar, Literal
 
 from .schema import Ge, Group, Notice, Problem, SecretStr, Ui
 
-_SMALL = ("safetensors", "ckpt", "pt")
-_WHOLE = ("safetensors", "ckpt", "diffusers", "diffusers_safetensors")
-FORMATS = {
-    "lora": ("A network", _SMALL),
-    "textual_inversion": ("An embedding", _SMALL),
-    "dreambooth": ("A whole model", _WHOLE),
-    "finetune": ("A whole model", _WHOLE),
-}
-"""Method -> what it saves, and as what that can be saved."""
-
 NOT_IN_A_NAME = '/\\:*?"<>|'
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import BeforeValidator
 
+from .method_kind import SMALL, MethodKind
 from .schema import AppliesTo, Ge, Group, Le, Notice, Problem, Ui, split_numbers
 
 if TYPE_CHECKING:
@@ -152,3 +153,14 @@ def _whole(word: str) -> str:
 def file_name(word: str) -> str:
     """The word as a part of a file's name: `<cat-toy>` -> `cat-toy`."""
     return "".join(letter for letter in word if letter not in NOT_IN_A_NAME) or "word"
+
+
+def changes_texts(config: TrainConfig) -> bool:
+    return True
+
+
+def output_name(config: TrainConfig) -> str:
+    return config.textual_inversion.output_name
+
+
+KIND = MethodKind("An embedding", SMALL, problems_with, changes_texts, "turn this off", output_name)

@@ -13,6 +13,7 @@ from .full import FullConfig
 from .launch import LaunchConfig
 from .logging import LoggingConfig
 from .loss import LossConfig
+from .methods import METHODS
 from .model import ModelConfig
 from .network import NetworkConfig
 from .noise import NoiseConfig
@@ -62,10 +63,8 @@ class TrainConfig(BaseModel):
 
     def named(self) -> TrainConfig:
         """With a name for its files, where the method has one for those that are given none."""
-        if self.method != "textual_inversion" or self.saving.output_name:
-            return self
-        name = {"output_name": self.textual_inversion.output_name}
-        return self.model_copy(update={"saving": self.saving.model_copy(update=name)})
+        name = self.saving.output_name or METHODS[self.method].output_name(self)
+        return self.model_copy(update={"saving": self.saving.model_copy(update={"output_name": name})})
 
     def value(self, parameter: Parameter) -> object:
         return getattr(getattr(self, parameter.attribute), parameter.key)
