@@ -46,9 +46,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.browser)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium without a window, one for all tests."""
+    """Chromium without a window, one for all tests of a file: its driver keeps an event loop running in this thread,
+    which the tests of other files would meet."""
     path = next((found for found in map(shutil.which, NAMES) if found), None)
     if path is None:
         pytest.skip("No Chromium on this machine: `sudo apt install chromium` brings it.")
