@@ -48,14 +48,14 @@ KINDS: dict[str, dict[str, Any]] = {
     "glora": {**LYCORIS, **RANK, "algo": "glora"},
     "ia3": {**LYCORIS, "algo": "ia3", "preset": "ia3"},
     "ia3, all layers": {**LYCORIS, "algo": "ia3"},
-    "diag-oft": {**LYCORIS, "network_dim": 4, "algo": "diag-oft", "preset": "attn-mlp"},
+    "diag-oft": {**LYCORIS, "network_dim": 4, "algo": "diag-oft"},
     "boft": {**LYCORIS, "network_dim": 8, "algo": "boft", "preset": "attn-mlp"},
     "full": {**LYCORIS, "algo": "full"},
     "full, norms": {**LYCORIS, "algo": "full", "train_norm": True},
 }
 RATES = {
     "lora": 2e-3, "lora_fa": 1e-2, "dylora": 5e-3, "oft": 1e-2, "oft, all layers": 7e-4, "lokr": 3e-3,
-    "lycoris dylora": 3e-3, "ia3": 2e-1, "ia3, all layers": 5e-2, "diag-oft": 1e-2, "boft": 2e-3, "full": 1e-4,
+    "lycoris dylora": 3e-3, "ia3": 2e-1, "ia3, all layers": 5e-2, "diag-oft": 5e-3, "boft": 2e-3, "full": 1e-4,
     "full, norms": 1e-4,
 }  # fmt: skip
 """Of the U-Net; that of the text encoder is half of it. Kinds that are not here have the demo's."""
