@@ -56,7 +56,7 @@ class NetworkConfig(Group):
 
     algo: Annotated[Algorithm | None, Lowered, of(*LYCORIS), Ui(label="LyCORIS algorithm", basic=True)] = None
     """What lycoris.kohya trains. loha and lokr hold more in as small a file; full trains whole weights, at a tenth of
-    LoRA's rate; diag-oft wants five times that rate, and ia3 fifty times. Empty: locon."""
+    LoRA's rate; diag-oft wants a few times that rate, and ia3 fifty times. Empty: locon."""
 
     preset: Annotated[str | None, of(*LYCORIS), Ui(label="LyCORIS preset", choices=PRESETS)] = None
     """Which layers are trained: a name, or a TOML file of LyCORIS, which can also give some of them a kind and a rank

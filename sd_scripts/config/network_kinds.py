@@ -27,5 +27,5 @@ RANKED = tuple(kind for kind in ALL_KINDS if kind not in WITHOUT_RANK)
 WITH_ALPHA = tuple(kind for kind in RANKED if kind not in ("diag-oft", "boft"))
 FACTORED = ("locon", "loha", "lokr")
 
-USUAL_RATES = {"lora_fa": (5e-4, 2e-2), "ia3": (5e-3, 1.0), "diag-oft": (1e-3, 5e-2), "full": (1e-7, 1e-4)}
+USUAL_RATES = {"lora_fa": (5e-4, 2e-2), "ia3": (5e-3, 1.0), "diag-oft": (2e-4, 5e-2), "full": (1e-7, 1e-4)}
 """Kinds that learn with AdamW at far other rates of the U-Net than LoRA, which wants 1e-5 to 1e-3."""
