@@ -29,6 +29,7 @@ MEANINGS = {
     **{switch: f"`{key}`: {value}" for switch, (key, value) in left_out.SHORTCUTS.items()},
     "use_wandb": "`log_with`: wandb",
     "sdxl_no_half_vae": "`no_half_vae`, when the file is for SDXL",
+    "sdxl_cache_text_encoder_outputs": "`cache_text_encoder_outputs`, when the file is for SDXL",
     "learning_rate_te1": "`text_encoder_lr`, which takes a rate for each text encoder",
     "learning_rate_te2": "`text_encoder_lr`, which takes a rate for each text encoder",
     "train_dir": "`in_json`: the folder of the metadata file",
@@ -36,6 +37,10 @@ MEANINGS = {
     "latent_metadata_filename": "`in_json`: the name of the metadata file",
     "use_latent_files": "decides which of the two metadata files becomes `in_json`",
     "image_folder": "`train_data_dir`",
+    "batch_size": "not needed: training caches latents itself, `vae_batch_size` at once",
+    "full_path": "not needed: names in a metadata file may be whole paths or start at the image folder",
+    "generate_caption_database": "not needed: the metadata file is made by a tool of its own",
+    "generate_image_buckets": "not needed: training makes buckets and caches latents itself",
     "config_file": "a flag of the command line, and Load in the app",
     "output_config": "a flag of the command line, and Print command in the app",
 }
@@ -89,7 +94,7 @@ def _elsewhere(key: str) -> str | None:
     for reason, tables in (("of {} models", old.FAMILIES), ("of {}", old.METHODS)):
         for owner, keys in tables.items():
             if key in keys:
-                return f"not for LoRA on SD 1.x and 2.x: it is {reason.format(owner)}"
+                return f"not offered: it is {reason.format(owner)}, which can't be trained here"
     return None
 
 

@@ -106,7 +106,8 @@ def _method(sheet: Sheet) -> None:
         if found:
             sheet.say(
                 "",
-                f"The file comes from {method}, which has settings of its own that were left out: {', '.join(found)}.",
+                f"The file comes from {method}, which can't be trained here, so what only it has was left out: "
+                f"{', '.join(found)}.",
             )
 
 

@@ -9,8 +9,9 @@ from .legacy_sheet import Sheet, is_on
 OF_OTHER_PAGES = ("LoRA_type", "network_dim", "network_module", "unet_lr", "token_string")
 OF_FINE_TUNING = (
     "train_dir", "image_folder", "full_path", "train_text_encoder", "use_latent_files", "caption_metadata_filename",
-    "latent_metadata_filename",
+    "latent_metadata_filename", "generate_caption_database", "generate_image_buckets",
 )  # fmt: skip
+OF_PREPARATION = ("batch_size", "full_path", "generate_caption_database", "generate_image_buckets")
 STOP, OLD_STOP = "stop_text_encoder_training", "stop_text_encoder_training_pct"
 OF_DREAMBOOTH = ("learning_rate_te", "learning_rate_te1", STOP, OLD_STOP)
 LISTS = {True: ("latent_metadata_filename", "meta_lat.json"), False: ("caption_metadata_filename", "meta_cap.json")}
@@ -20,6 +21,9 @@ SAME_AS_SOURCE = "same as source model"
 def whole_models(sheet: Sheet) -> None:
     """The pages had keys of their own for the rates of text encoders, and fine-tuning for its folders."""
     method = _method(sheet)
+    if method != "finetune" and sheet.take("batch_size") is not None:
+        message = "It is of kohya_ss's preparations for fine-tuning, so it was left out; training has train_batch_size."
+        sheet.say("batch_size", message)
     if method is None:
         return
     sheet.put("method", method)
@@ -87,7 +91,7 @@ def _folders(sheet: Sheet) -> None:
         sheet.put("in_json", file)
         message = f"{file} is read as it is; kohya_ss made it anew from the caption files before each training."
         sheet.say("in_json", message)
-    for key in ("use_latent_files", *(key for key, _ in LISTS.values())):
+    for key in ("use_latent_files", *(key for key, _ in LISTS.values()), *OF_PREPARATION):
         sheet.take(key)
 
 

@@ -51,7 +51,6 @@ FAMILIES: dict[str, tuple[str, ...]] = {
 """Model family -> the keys that only it reads. The first is the checkbox that chooses it."""
 
 METHODS: dict[str, tuple[str, ...]] = {
-    "fine-tuning": ("batch_size", "full_path", "generate_caption_database", "generate_image_buckets"),
     "LECO": ("prompts_file", "max_denoising_steps", "leco_denoise_guidance_scale"),
     "ControlNet-LLLite": (
         "cond_emb_dim", "lllite_mlp_dim", "lllite_target_layers", "lllite_cond_dim", "lllite_cond_resblocks",
@@ -59,7 +58,7 @@ METHODS: dict[str, tuple[str, ...]] = {
         "lllite_inpaint_masked_input",
     ),
 }  # fmt: skip
-"""Kind of training -> the keys that only its page of kohya_ss has."""
+"""Kind of training that can't be done here -> the keys that only its page of kohya_ss has."""
 
 TEMPLATES = {"object template": "use_object_template", "style template": "use_style_template"}
 """Choice of kohya_ss's page for textual inversion -> the setting it stands for. "caption" stands for none."""

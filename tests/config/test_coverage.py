@@ -33,7 +33,7 @@ def test_every_key_that_the_page_names_exists():
         ("max_resolution", "Dataset: `resolution`"),
         ("lr_warmup", "`lr_warmup_steps`, which takes a percentage"),
         ("deepspeed", "not offered: DeepSpeed is for models that fit on no single card, which these do; leave it out."),
-        ("lumina_gemma2", "not for LoRA on SD 1.x and 2.x: it is of Lumina models"),
+        ("lumina_gemma2", "not offered: it is of Lumina models, which can't be trained here"),
         ("token_string", "Textual inversion: `token_string`"),
         ("nothing_at_all", None),
     ],

@@ -211,7 +211,7 @@ SAID = {
     ),
     "another method": (
         {"prompts_file": "a.yaml", "leco_denoise_guidance_scale": 3}, {},
-        "The file comes from LECO, which has settings of its own that were left out: prompts_file, "
+        "The file comes from LECO, which can't be trained here, so what only it has was left out: prompts_file, "
         "leco_denoise_guidance_scale.",
     ),
     "dropout of textual inversion": (
@@ -260,6 +260,15 @@ def test_the_file_itself_is_left_as_it_was():
     old = read("form_of_2026.json")
     legacy.translate(old)
     assert old == read("form_of_2026.json")
+
+
+def test_a_batch_size_of_the_preparations_is_none_of_training():
+    assert legacy.translate({"batch_size": 4, "image_folder": "a"})[0].keys() == {"method", "train_data_dir"}
+    flat, notices = legacy.translate({"batch_size": 4, "network_dim": 8})
+    assert (flat, [str(notice) for notice in notices]) == ({"network_dim": 8}, [
+        "batch_size: It is of kohya_ss's preparations for fine-tuning, so it was left out; "
+        "training has train_batch_size."
+    ])  # fmt: skip
 
 
 def test_every_key_that_kohya_ss_ever_had_is_known():
