@@ -7,4 +7,4 @@ sys.path[0] = str(Path(__file__).resolve().parents[1])
 from sd_scripts.train import main  # noqa: E402 - it is found only from the folder above
 
 if __name__ == "__main__":
-    sys.exit(main(fixed={"method": "finetune", "sdxl": True}, usual={"learning_rate": 2e-6}))
+    sys.exit(main(fixed={"sdxl": True}, usual={"method": "finetune", "learning_rate": 2e-6}))

@@ -59,7 +59,17 @@ def read(argv: Sequence[str], fixed: Given | None = None, usual: Given | None = 
     flags = {
         key: value[0] if isinstance(value, list) and len(value) == 1 else value for key, value in flags.items()
     }  # one text is split
-    return {**(usual or {}), **(toml.read_flat(Path(file)) if file else {}), **flags, **(fixed or {})}
+    asked = {**(toml.read_flat(Path(file)) if file else {}), **flags}
+    _check_script(asked, fixed or {})
+    return {**(usual or {}), **asked, **(fixed or {})}
+
+
+def _check_script(asked: Given, fixed: Given) -> None:
+    """Raises ConfigError where a setting is another than the one that the script stands for."""
+    others = [key for key in fixed if str(asked.get(key, fixed[key])).lower() != str(fixed[key]).lower()]
+    if others:
+        message = "It is {}, and this script stands for {}; leave it out, or use sd_scripts/train.py."
+        raise ConfigError([Problem(key, message.format(asked[key], fixed[key])) for key in others])
 
 
 def _unknown(word: str) -> Problem:

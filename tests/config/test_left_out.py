@@ -3,6 +3,7 @@
 import pytest
 
 from sd_scripts.config import cli, coverage, left_out, load
+from sd_scripts.errors import ConfigError
 
 OF_OTHER_SCRIPTS = {
     "train_db": ["no_token_padding", "learning_rate_te", "stop_text_encoder_training"],
@@ -47,6 +48,14 @@ def test_switches_stand_for_settings(words, key, value):
 )  # fmt: skip
 def test_what_is_left_out_is_said(words, sentence):
     assert sentence in map(str, load.from_flat(cli.read(words)).problems)
+
+
+def test_a_script_refuses_what_it_does_not_stand_for():
+    with pytest.raises(ConfigError) as raised:
+        cli.read(["--method", "dreambooth", "--sdxl"], {"method": "lora", "sdxl": True})
+    assert [str(problem) for problem in raised.value.problems] == [
+        "method: It is dreambooth, and this script stands for lora; leave it out, or use sd_scripts/train.py."
+    ]
 
 
 def test_what_is_off_needs_no_word():
