@@ -34,7 +34,13 @@ GROUPS = {
     "Merge, resize and extract": (
         "merge_lora", "svd_merge_lora", "resize_lora", "extract_lora_from_models", "extract_lora_from_dylora",
     ),
-    "Look into and convert files": ("check_lora_weights", "inspect_lora", "convert_lora", "settings_from_file"),
+    "Look into and convert files": (
+        "check_lora_weights", "inspect_lora", "settings_from_file", "convert_lora", "convert_diffusers20_original_sd",
+    ),
+    "Pictures and captions": (
+        "resize_images_to_resolution", "merge_captions_to_metadata", "merge_dd_tags_to_metadata",
+        "clean_captions_and_tags",
+    ),
 }  # fmt: skip
 """What tools work on -> their names, in the order of the page."""
 
@@ -97,6 +103,8 @@ class ToolPage:
     def _ending(code: int) -> list[str]:
         if code in (REFUSED, STOPPED):  # the tool has said it
             return []
+        if code < 0:  # before it could say anything
+            return [t("Stopped.")]
         return [t("Done.") if code == DONE else t("Error: The tool ended unexpectedly; the lines above say where.")]
 
     def stop(self, pid: int) -> None:

@@ -1,8 +1,8 @@
-"""Work on files of networks and models. Nothing here needs torch until a tool runs."""
+"""Work on files of networks, models and pictures. Nothing here needs torch until a tool runs."""
 
 from __future__ import annotations
 
-from . import settings
+from . import data_settings, settings
 from .tool import Tool, main
 
 __all__ = ["TOOLS", "Tool", "main"]
@@ -91,6 +91,59 @@ _LIST = (
         settings=settings.ReadSettingsSettings,
         function="sd_scripts.tools.settings_from_file:run",
         positional=("file",),
+    ),
+    Tool(
+        name="convert_diffusers20_original_sd",
+        title="Convert a model",
+        help="Makes a diffusers folder of a model in one file, or one file of a diffusers folder.",
+        settings=data_settings.ConvertModelSettings,
+        function="sd_scripts.tools.convert_model:run",
+        folder="tools",
+        positional=("model_to_load", "model_to_save"),
+        idle={
+            "v1": FROM_FILE,
+            "v2": FROM_FILE,
+            "unet_use_linear_projection": FROM_FILE,
+            "use_safetensors": "Folders and files are safetensors, but for files that end in .ckpt.",
+            **dict.fromkeys(("fp16", "bf16", "float"), "The precision is that of --save_precision_as."),
+        },
+    ),
+    Tool(
+        name="merge_captions_to_metadata",
+        title="Captions to metadata",
+        help="Gathers the captions of a folder's pictures in one metadata file, for fine-tuning.",
+        settings=data_settings.CaptionsToMetadataSettings,
+        function="sd_scripts.tools.metadata:merge_captions",
+        folder="finetune",
+        positional=("train_data_dir", "out_json"),
+    ),
+    Tool(
+        name="merge_dd_tags_to_metadata",
+        title="Tags to metadata",
+        help="Gathers the tags of a folder's pictures in one metadata file, for fine-tuning.",
+        settings=data_settings.TagsToMetadataSettings,
+        function="sd_scripts.tools.metadata:merge_tags",
+        folder="finetune",
+        positional=("train_data_dir", "out_json"),
+    ),
+    Tool(
+        name="clean_captions_and_tags",
+        title="Clean metadata",
+        help="Cleans a metadata file: tags get blanks for underscores, lose ratings and stand once; captions lose "
+        "repeated words and blanks.",
+        settings=data_settings.CleanSettings,
+        function="sd_scripts.tools.metadata:clean",
+        folder="finetune",
+        positional=("in_json", "out_json"),
+    ),
+    Tool(
+        name="resize_images_to_resolution",
+        title="Resize pictures",
+        help="Makes smaller copies of a folder's pictures, with their captions if asked for.",
+        settings=data_settings.ResizeImagesSettings,
+        function="sd_scripts.tools.resize_images:run",
+        folder="tools",
+        positional=("src_img_folder", "dst_img_folder"),
     ),
 )
 TOOLS: dict[str, Tool] = {tool.name: tool for tool in _LIST}

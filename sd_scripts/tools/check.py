@@ -7,8 +7,8 @@ from torch import Tensor
 
 from ..adapters import kind_of
 from ..errors import UserError
-from .networks import amount, open_network
-from .progress import counted
+from .networks import open_network
+from .progress import amount, counted
 from .settings import CheckSettings
 from .tool import Say
 

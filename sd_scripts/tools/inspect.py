@@ -13,7 +13,8 @@ from ..families import detect
 from ..families.tensor_file import TensorFile
 from ..words.files import ONE, PARTS
 from .convert import PEFT_DOWN, is_diffusers
-from .networks import ALPHA, DOWN, PREFIXES, Network, amount, family_of_metadata, family_of_tensors, open_file
+from .networks import ALPHA, DOWN, PREFIXES, Network, family_of_metadata, family_of_tensors, open_file
+from .progress import amount
 from .settings import InspectSettings
 from .strengths import BASE, LISTS, place_of
 from .tool import Say

@@ -217,9 +217,5 @@ def check_shapes(module: str, files: Sequence[str], shapes: Sequence[tuple[int, 
             )
 
 
-def amount(count: int, noun: str) -> str:
-    return f"{count} {noun}{'s' * (count != 1)}"
-
-
 def words(shape: Sequence[int]) -> str:
     return " x ".join(map(str, shape))

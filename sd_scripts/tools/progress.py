@@ -1,4 +1,4 @@
-"""What a tool that takes long says on its way."""
+"""What tools say: how far they are, and how many of something there are."""
 
 from __future__ import annotations
 
@@ -37,6 +37,11 @@ def counted(items: Iterable[Item], say: Callable[[str], None]) -> Iterator[Item]
     for item in known:
         yield item
         progress.step()
+
+
+def amount(count: int, noun: str) -> str:
+    """`1 module`, `2 modules`."""
+    return f"{count} {noun}{'s' * (count != 1)}"
 
 
 def _duration(seconds: float) -> str:

@@ -26,8 +26,8 @@ class Tool:
     """settings: what can be set. function: `module:name`, called with the settings and `say`, which takes lines of
     text.
 
-    help: what the tool does, in a sentence or two. positional: settings that the command line also takes without a
-    flag.
+    help: what the tool does, in a sentence or two. folder: where in sd_scripts its own command lies.
+    positional: settings that the command line also takes without a flag.
     idle: flags that people know from elsewhere and that have no effect here -> why, which is said when one is given.
     """
 
@@ -36,6 +36,7 @@ class Tool:
     help: str
     settings: type[Group]
     function: str
+    folder: str = "networks"
     positional: tuple[str, ...] = ()
     idle: Mapping[str, str] = field(default_factory=dict)
 
@@ -133,8 +134,10 @@ def _parser(tool: Tool) -> argparse.ArgumentParser:
             made.add_argument(*names, nargs="*", metavar="VALUE", **options)
         else:
             made.add_argument(*names, metavar=parameter.kind.upper(), **options)
-    for name in tool.idle:
-        made.add_argument(
-            f"--{name}", nargs="?", const=True, metavar="VALUE", help=f"accepted, without effect: {tool.idle[name]}"
-        )
+    for name, why in tool.idle.items():
+        words = f"accepted, without effect: {why}"
+        if tool.positional:
+            made.add_argument(f"--{name}", action="store_true", help=words)
+        else:
+            made.add_argument(f"--{name}", nargs="?", const=True, metavar="VALUE", help=words)
     return made

@@ -24,7 +24,7 @@ def test_every_setting_has_help_and_is_read(tool: Tool) -> None:
     assert callable(getattr(import_module(module), name))
     read = set()
     for file in (ROOT / "sd_scripts" / "tools").glob("*.py"):
-        if file.name != "settings.py":
+        if not file.name.endswith("settings.py"):
             nodes = ast.walk(ast.parse(file.read_text(encoding="utf-8")))
             read |= {node.attr for node in nodes if isinstance(node, ast.Attribute)}
     for parameter in tool.parameters.values():
@@ -34,7 +34,7 @@ def test_every_setting_has_help_and_is_read(tool: Tool) -> None:
 
 @EVERY
 def test_its_command_has_a_file_of_its_name(tool: Tool) -> None:
-    file = ROOT / "sd_scripts" / "networks" / f"{tool.name}.py"
+    file = ROOT / "sd_scripts" / tool.folder / f"{tool.name}.py"
     code = file.read_text(encoding="utf-8")
     assert f'TOOLS["{tool.name}"]' in code
     assert len([line for line in code.splitlines() if line.strip()]) <= 10

@@ -1,0 +1,1 @@
+"""The tools under the names by which people call them."""

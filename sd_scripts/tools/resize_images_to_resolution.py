@@ -1,0 +1,10 @@
+"""Makes smaller copies of pictures: `python sd_scripts/tools/resize_images_to_resolution.py --flag ...`"""
+
+import sys
+from pathlib import Path
+
+sys.path[0] = str(Path(__file__).resolve().parents[2])
+from sd_scripts.tools import TOOLS, main  # noqa: E402 - it is found only from the folder above
+
+if __name__ == "__main__":
+    sys.exit(main(TOOLS["resize_images_to_resolution"]))
