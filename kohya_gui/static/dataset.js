@@ -120,12 +120,16 @@
 
     say(words, bad = false) { this.said.textContent = words; this.said.classList.toggle("bad", bad) }
 
+    // Of several folders that were asked for, the last is shown; what was typed meanwhile stays.
     async open(path) {
+      const turn = this.opening = (this.opening || 0) + 1, typed = this.input.value
+      const isLate = () => turn !== this.opening
       try {
         const found = await call("folders", { path })
+        if (isLate()) return
         this.say("")
         this.showFolders(found)
-        this.input.value = found.path
+        if (this.input.value === typed) this.input.value = found.path
         this.folder = found.path
         this.ending = this.endings.value = found.ending
         this.body.hidden = !found.images
@@ -133,7 +137,7 @@
         document.dispatchEvent(new CustomEvent("dataset-opened", { detail: found }))
         if (found.path && !found.images && !found.folders.length) this.say(t("There are no images in this folder."))
         if (found.images) await this.reload()
-      } catch (error) { this.body.hidden = true; this.say(error.message, true) }
+      } catch (error) { if (!isLate()) { this.body.hidden = true; this.say(error.message, true) } }
     }
 
     showFolders({ parent, folders }) {
@@ -295,7 +299,13 @@
       } catch (error) { this.say(error.message, true) }
     }
 
-    async readHistory() { try { this.showHistory(await call("history", this.asked())) } catch (error) { this.say(error.message, true) } }
+    async readHistory() {
+      const { folder } = this
+      try {
+        const history = await call("history", this.asked())
+        if (folder === this.folder) this.showHistory(history)
+      } catch (error) { this.say(error.message, true) }
+    }
 
     showHistory({ undo, redo, done }) {
       const show = (made, words, what) => { made.disabled = !what; made.textContent = what ? `${words}: ${what}` : words; made.title = made.textContent }
@@ -305,8 +315,10 @@
     }
 
     async readTags() {
+      const { folder } = this
       try {
         const { all, tags } = await call("tags", this.asked())
+        if (folder !== this.folder) return
         this.known = tags
         this.tagCount.textContent = all > tags.length ? t("{count} tags, the {shown} most frequent are shown", { count: number(all), shown: number(tags.length) }) : all === 1 ? t("1 tag") : t("{count} tags", { count: number(all) })
         this.listTags()

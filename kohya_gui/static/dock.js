@@ -1,10 +1,10 @@
 // On a small screen the plan stands far below the form: a bar at the foot starts, says how many problems there are, and leads to them.
 (() => {
-  const { make, put, button, whenThere } = window.kit
+  const { make, put, button, bring, whenThere } = window.kit
   const t = window.t
 
   whenThere("start", (start) => {
-    const there = () => document.getElementById("start-card").scrollIntoView({ behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" })
+    const there = () => bring(document.getElementById("start-card"))
     const plan = button(t("Plan"), there, { id: "dock-plan" })
     const go = button(start.textContent, () => { start.click(); there() }, { id: "dock-start" })
     const dock = make("div", { id: "dock", role: "group", "aria-label": t("Start") }, plan, go)

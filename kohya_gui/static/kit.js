@@ -36,6 +36,10 @@
   const recall = (name) => { try { return localStorage.getItem(name) } catch { return null } }
   const remember = (name, value) => { try { value === null ? localStorage.removeItem(name) : localStorage.setItem(name, value) } catch { /* not kept */ } }
 
+  // Brings an element into sight, at once for those who asked for less motion.
+  const bring = (element, block = "start") =>
+    element.scrollIntoView({ block, behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" })
+
   // Runs `begin` once for the element of that id, whenever Gradio puts it there.
   function whenThere(id, begin) {
     const look = () => {
@@ -49,5 +53,5 @@
     if (!look()) waiting.observe(document.documentElement, { childList: true, subtree: true })
   }
 
-  window.kit = { make, put, button, number, address, call, post, recall, remember, whenThere }
+  window.kit = { make, put, button, number, address, call, post, recall, remember, bring, whenThere }
 })()

@@ -1,6 +1,6 @@
 // The list of all runs. It asks for what changed since the last time, so five hundred runs cost no more than one.
 (() => {
-  const { make, put, button, number, call, post, whenThere } = window.kit
+  const { make, put, button, number, call, post, bring, whenThere } = window.kit
   const { duration, when, bytes, of, kind, words } = window.runs
   const t = window.t
   const WAIT = 2000, HIDDEN = 10000
@@ -163,7 +163,7 @@
     show(id) {
       window.live?.show(id)
       this.mark()
-      if (matchMedia("(max-width: 900px)").matches) document.getElementById("live").scrollIntoView({ behavior: "smooth" })
+      if (matchMedia("(max-width: 900px)").matches) bring(document.getElementById("live"))
     }
 
     mark() {

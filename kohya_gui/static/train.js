@@ -2,7 +2,7 @@
 // hidden; all that concerns fields that are there already happens here, without asking it.
 (() => {
   const $ = (id) => document.getElementById(id)
-  const { make, put, recall, remember, whenThere } = window.kit
+  const { make, put, recall, remember, bring, whenThere } = window.kit
   const t = window.t
 
   // What there is: from the page's own configuration, so that closed parts of the form are known too.
@@ -87,7 +87,9 @@
       answered = form
       $("start-said").classList.remove("outdated")
       $("start").removeAttribute("aria-busy")
-      if (run) window.live.show(run)
+      if (!run) return
+      window.live.show(run)
+      bring($("live-card"))
     },
     carried: () => carried,
     download(file) {
@@ -229,8 +231,7 @@
     const reach = () => {
       if (!seen(key)) return tries-- && setTimeout(reach, 50)
       const found = element(key), input = found.querySelector("input:checked, input, textarea, select")
-      const calm = matchMedia("(prefers-reduced-motion: reduce)").matches
-      found.scrollIntoView({ behavior: calm ? "auto" : "smooth", block: "center" })
+      bring(found, "center")
       input?.focus({ preventScroll: true })
       found.classList.add("found")
       setTimeout(() => found.classList.remove("found"), 1800)

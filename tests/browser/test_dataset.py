@@ -51,6 +51,22 @@ def text(folder: Path, stem: str) -> str:
     return (folder / f"{stem}.txt").read_text(encoding="utf-8")
 
 
+def test_what_is_typed_while_the_page_opens_stays(app: Any, browser_page: Any, folder: Path) -> None:
+    page, held = browser_page, []
+    begin = re.compile(r"/dataset/folders\?path=$")
+    page.route(begin, lambda route: held.append(route))
+    with page.expect_request(begin):
+        page.goto(f"{app.url}dataset")
+    page.fill("#ds-folder", str(folder.parent))
+    with page.expect_response(begin) as answer:
+        held[0].continue_()
+    answer.value.finished()
+    expect(page.locator("#dataset .folders button").first).to_be_visible(timeout=PATIENCE)
+    expect(page.locator("#ds-folder")).to_have_value(str(folder.parent))
+    page.press("#ds-folder", "Enter")
+    expect(page.get_by_role("button", name="10_cat")).to_be_visible(timeout=PATIENCE)
+
+
 def test_captions_are_edited_in_place_and_in_bulk_and_all_is_undone(
     app: Any, browser_page: Any, folder: Path, shoot: Callable[..., None]
 ) -> None:
