@@ -108,7 +108,10 @@
       if (whole.hidden) return
       name.value = `${last(detail.path)} balanced`
       put(said)
-      try { show((await call("balance", { path: detail.path })).folders) } catch (error) { put(said, sentence(error)) }
+      try {
+        const { folders } = await call("balance", { path: detail.path })
+        if (page.folder === detail.path) show(folders)
+      } catch (error) { put(said, sentence(error)) }
     })
     return whole
   }

@@ -87,9 +87,7 @@
       answered = form
       $("start-said").classList.remove("outdated")
       $("start").removeAttribute("aria-busy")
-      if (!run) return
-      window.live.show(run)
-      bring($("live-card"))
+      if (run) window.live.show(run)
     },
     carried: () => carried,
     download(file) {
