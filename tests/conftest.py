@@ -248,13 +248,9 @@ def train(tiny_settings: dict[str, Any]) -> Iterator[Train]:
     def run(**more: Any) -> Ended:
         AcceleratorState._reset_state(reset_partial_state=True)
         settings = {key: value for key, value in {**tiny_settings, **more}.items() if value is not None}
-        words = []
-        for key, value in settings.items():
-            many = value if isinstance(value, (list, tuple)) else [value]
-            words += [f"--{key}", *(str(one).lower() if isinstance(one, bool) else str(one) for one in many)]
         before = len(RunFolder(str(settings["run_dir"])).read()[0])
         with models_kept():
-            code = main(words)
+            code = main(flags(settings))
         events = RunFolder(str(settings["run_dir"])).read()[0][before:]
         return Ended(code, Path(str(settings["output_dir"])), Path(str(settings["run_dir"])), events)
 

@@ -340,5 +340,5 @@
   }
 
   whenThere("dataset", (place) => { window.dataset = new Dataset(place) })
-  window.datasetTools = { part, labelled, call, address }
+  window.datasetTools = { part, labelled, call }
 })()

@@ -1,7 +1,7 @@
 // What the dataset page makes anew: uploaded folders, copies in the form that training reads, balanced repeats; and masks.
 (() => {
   const { make, put, button, number } = window.kit
-  const { part, labelled, call, address } = window.datasetTools
+  const { part, labelled, call } = window.datasetTools
   const t = window.t
   const field = (id, more = {}) => make("input", { id, type: "text", spellcheck: "false", autocomplete: "off", ...more })
   const last = (path) => path.replace(/[\\/]+$/, "").split(/[\\/]/).pop() || ""
@@ -31,10 +31,9 @@
     const said = make("div", { role: "status" })
     const start = button(t("Upload"), () => send(), { class: "main", id: "ds-upload" })
     async function one(file) {
-      const answer = await fetch(address("upload", { name: file.name, folder: name.value }), { method: "POST", headers: { "x-live": "1" }, body: file })
-      const content = await answer.json().catch(() => ({}))
-      if (!answer.ok) throw new Error(content.error || t("The app answered {status}.", { status: answer.status }))
-      return content.folder
+      const where = new URLSearchParams({ name: file.name, folder: name.value })
+      const { folder } = await window.kit.call(`dataset/upload?${where}`, { method: "POST", headers: { "x-live": "1" }, body: file })
+      return folder
     }
     async function send() {
       const wanted = [...files.files], refused = []

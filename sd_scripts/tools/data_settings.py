@@ -12,7 +12,6 @@ from ..config.schema import Aliases, Ge, Group, Problem, Ui
 from .settings import Precision, must_be_named, must_not_be_read
 
 SIZE = re.compile(r"[1-9]\d*x[1-9]\d*")
-PRECISIONS = ("float", "fp16", "bf16")
 
 
 def split_commas(value: object) -> object:
@@ -112,9 +111,7 @@ class ResizeImagesSettings(Group):
     def relations(self) -> Iterator[Problem]:
         yield from must_be_named("src_img_folder", self.src_img_folder, "the folder with the pictures")
         yield from must_be_named("dst_img_folder", self.dst_img_folder, "the folder for the copies")
-        if self.dst_img_folder:
-            for problem in must_not_be_read(self.dst_img_folder, self.src_img_folder):
-                yield Problem("dst_img_folder", problem.message.replace("files", "folders"))
+        yield from must_not_be_read(self.dst_img_folder, self.src_img_folder, key="dst_img_folder", what="folders")
         for size in self.max_resolution:
             if not SIZE.fullmatch(size):
                 yield Problem("max_resolution", f"{size!r} is not a resolution; write width and height as 512x512.")
@@ -138,5 +135,4 @@ class ConvertModelSettings(Group):
     def relations(self) -> Iterator[Problem]:
         yield from must_be_named("model_to_load", self.model_to_load, "the model to convert")
         yield from must_be_named("model_to_save", self.model_to_save, "the file or folder to write")
-        for problem in must_not_be_read(self.model_to_save, self.model_to_load):
-            yield Problem("model_to_save", problem.message)
+        yield from must_not_be_read(self.model_to_save, self.model_to_load, key="model_to_save")

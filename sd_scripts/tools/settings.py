@@ -35,11 +35,11 @@ def must_be_safetensors(key: str, value: str) -> Iterator[Problem]:
         yield Problem(key, f"{value} does not end in .safetensors, the only format that is written; add that ending.")
 
 
-def must_not_be_read(save_to: str, *files: str | None) -> Iterator[Problem]:
+def must_not_be_read(save_to: str, *files: str | None, key: str = "save_to", what: str = "files") -> Iterator[Problem]:
     """What is read is never replaced, even where it could be."""
     places = {Path(name).expanduser().absolute() for name in files if name}
     if save_to and Path(save_to).expanduser().absolute() in places:
-        yield Problem("save_to", f"{save_to} is one of the files to read; give the result a name of its own.")
+        yield Problem(key, f"{save_to} is one of the {what} to read; give the result a name of its own.")
 
 
 def must_pair(ratios: Sequence[float], models: Sequence[str]) -> Iterator[Problem]:
