@@ -1,6 +1,6 @@
 // What the dataset page makes anew: uploaded folders, copies in the form that training reads, balanced repeats; and masks.
 (() => {
-  const { make, put, button, number } = window.kit
+  const { make, put, button, number, copier } = window.kit
   const { part, labelled, call } = window.datasetTools
   const t = window.t
   const field = (id, more = {}) => make("input", { id, type: "text", spellcheck: "false", autocomplete: "off", ...more })
@@ -8,11 +8,7 @@
 
   // Places that were made, by the settings they are for: to be copied, or put into the form of the Train page.
   function shown(key, path) {
-    const copy = button(t("Copy"), async () => {
-      try { await navigator.clipboard.writeText(path); copy.textContent = t("Copied") } catch { getSelection().selectAllChildren(code) }
-    })
-    const code = make("code", {}, path)
-    return make("p", { class: "made" }, make("span", {}, key), code, copy)
+    return make("p", { class: "made" }, make("span", {}, key), make("code", {}, path), copier(t("Copy"), () => path))
   }
   const NOWHERE = { train_data_dir: "", reg_data_dir: "", dataset_config: "", in_json: "" }
   const use = (words, places) => button(words, () => {

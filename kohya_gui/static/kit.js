@@ -36,6 +36,24 @@
   const recall = (name) => { try { return localStorage.getItem(name) } catch { return null } }
   const remember = (name, value) => { try { value === null ? localStorage.removeItem(name) : localStorage.setItem(name, value) } catch { /* not kept */ } }
 
+  // Puts a text on the clipboard. Where a page is served without TLS a browser has only the old way, which needs a field
+  // that can be reached: in a dialog, one that stands there.
+  async function copy(text, place = document.body) {
+    try { await navigator.clipboard.writeText(text) } catch {
+      const field = make("textarea", {}, text)
+      place.append(field); field.select(); document.execCommand("copy"); field.remove()
+    }
+  }
+  function copier(said, text, attributes = {}) {
+    const pressed = async () => {
+      await copy(text(), made.parentElement)
+      made.textContent = t("Copied")
+      setTimeout(() => { made.textContent = said }, 1500)
+    }
+    const made = button(said, pressed, attributes)
+    return made
+  }
+
   // Brings an element into sight, at once for those who asked for less motion.
   const bring = (element, block = "start") =>
     element.scrollIntoView({ block, behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" })
@@ -53,5 +71,5 @@
     if (!look()) waiting.observe(document.documentElement, { childList: true, subtree: true })
   }
 
-  window.kit = { make, put, button, number, address, call, post, recall, remember, bring, whenThere }
+  window.kit = { make, put, button, number, address, call, post, recall, remember, copy, copier, bring, whenThere }
 })()

@@ -1,7 +1,7 @@
 // The live view of a run: asks the app's plain routes every second or so and shows what the run's folder says.
 (() => {
-  const { make, put, button, number, call, post, address, whenThere } = window.kit
-  const { Samples, duration, when, pace, bytes, short, of, kind, words, copier, smoothing } = window.runs
+  const { make, put, button, number, call, post, address, copier, whenThere } = window.kit
+  const { Samples, duration, when, pace, bytes, short, of, kind, words, smoothing } = window.runs
   const t = window.t
   const QUICK = 1000, SLOW = 4000
   const SHUT = -2 // instead of the log's size: nobody looks at it

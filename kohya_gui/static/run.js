@@ -1,6 +1,6 @@
 // What the live view, the list of runs and their comparison have in common: words and figures of a run, its pictures.
 (() => {
-  const { make, put, button, number, address, recall, remember } = window.kit
+  const { make, put, button, number, address, recall, remember, copier } = window.kit
   const t = window.t
   const of = (run) => `runs/${encodeURIComponent(run)}`
 
@@ -30,21 +30,6 @@
     const moment = new Date(seconds * 1000), today = moment.toDateString() === new Date().toDateString()
     const day = today ? {} : { day: "numeric", month: "short", ...(moment.getFullYear() === new Date().getFullYear() ? {} : { year: "numeric" }) }
     return moment.toLocaleString(window.language, { ...day, hour: "2-digit", minute: "2-digit", ...(exact ? { second: "2-digit" } : {}) })
-  }
-
-  // A button that puts a text on the clipboard. Where a page is served without TLS a browser has only the old way.
-  function copier(said, text, attributes = {}) {
-    const pressed = async () => {
-      const copied = text()
-      try { await navigator.clipboard.writeText(copied) } catch {
-        const field = make("textarea", {}, copied)
-        made.after(field); field.select(); document.execCommand("copy"); field.remove()
-      }
-      made.textContent = t("Copied")
-      setTimeout(() => { made.textContent = said }, 1500)
-    }
-    const made = button(said, pressed, attributes)
-    return made
   }
 
   const source = (run, sample) => address(`${of(run)}/samples/${encodeURIComponent(sample.file.split("/").pop())}`)
@@ -150,5 +135,5 @@
     return make("label", { class: "smoothing" }, t("Smoothing"), slider)
   }
 
-  window.runs = { Samples, duration, when, pace, bytes, short, of, kind, words, stepName, picture, copier, smoothing }
+  window.runs = { Samples, duration, when, pace, bytes, short, of, kind, words, stepName, picture, smoothing }
 })()

@@ -2,7 +2,7 @@
 // hidden; all that concerns fields that are there already happens here, without asking it.
 (() => {
   const $ = (id) => document.getElementById(id)
-  const { make, put, recall, remember, bring, whenThere } = window.kit
+  const { make, put, recall, remember, copy, bring, whenThere } = window.kit
   const t = window.t
 
   // What there is: from the page's own configuration, so that closed parts of the form are known too.
@@ -202,14 +202,8 @@
       make("span", {}, about.help), make("small", {}, initial && t("Default: {value}", { value: initial })))
   }
 
-  async function copy(button) {
-    const key = button.textContent
-    try {
-      await navigator.clipboard.writeText(key)
-    } catch {
-      const field = make("textarea", {}, key)
-      document.body.append(field); field.select(); document.execCommand("copy"); field.remove()
-    }
+  async function copyKey(button) {
+    await copy(button.textContent)
     button.classList.add("copied")
     setTimeout(() => button.classList.remove("copied"), 1200)
   }
@@ -329,7 +323,7 @@
     },
     "#reset-all": () => filled(facts.changed),
     ".tools .reset": (button) => reset(keyOf(button)),
-    "button.key": copy,
+    "button.key": copyKey,
     ".tools .ask": (button) => button.setAttribute("aria-expanded", String(button.closest(".field").classList.toggle("helped"))),
     "a[data-key]": (link) => goTo(link.dataset.key),
     "#search-results li": take,
