@@ -37,42 +37,39 @@ class PresetDesk:
         is_its = loaded.name in names and not loaded.own and Entries.of(loaded.settings).method == method
         return gr.update(choices=names, value=loaded.name if is_its else None)
 
-    def choose(self, form: str, name: str | None, baseline: object) -> Any:
-        """What the preset would change. Whoever tabs past the list chooses what is chosen already, which is not asked
-        about where it would change nothing."""
-        now, known = Entries.gathered(form), Baseline.read(baseline)
-        file = presets.available(self.root, now.method).get(name or "")
+    def offer(self, form: str, carried: str, baseline: object) -> str:
+        """What an offer would do to the form, as JSON with the number of the question, so that the page can tell which
+        of its questions is answered.
+
+        carried: JSON of `number` and what is asked for: `preset`, one of the list, or `name` and `text` or `metadata`
+        of a file that the visitor's browser has read; `keep`, whether what the visitor filled in is to stay.
+        """
+        asked = json.loads(carried)
+        said = self._chosen if "preset" in asked else self._opened
+        try:
+            words = said(asked, Entries.gathered(form), Baseline.read(baseline))
+        except UserError as error:
+            words = notes.sentence(str(error))
+        return json.dumps({"number": asked.get("number"), "said": words})
+
+    def _chosen(self, asked: dict[str, Any], now: Entries, known: Baseline) -> str:
+        """Whoever tabs past the list chooses what is chosen already, of which nothing is said if it changes nothing."""
+        name = str(asked["preset"] or "")
+        file = presets.available(self.root, now.method).get(name)
         if file is None:
             return notes.sentence(t("Choose a preset of the list first."))
-        try:
-            preset = presets.read(file)
-        except UserError as error:
-            return notes.sentence(str(error))
+        preset = presets.read(file)
         settings = {**preset.settings, layout.METHOD: now.method}
-        preset = presets.Preset(str(name), preset.description, settings, preset.notices)
+        preset = presets.Preset(name, preset.description, settings, preset.notices)
         if name == known.name and not offers.changes_of(preset, now, known, keep=True):
-            return gr.skip()
-        return offers.html(preset, now, known, keep=True, own=False)
+            return ""
+        return offers.html(preset, now, known, keep=asked.get("keep", True), own=False)
 
-    def open(self, form: str, carried: str, baseline: object) -> str:
-        """carried: a file that the visitor's browser has read, as JSON: its name, and its text or its metadata."""
-        now = Entries.gathered(form)
-        try:
-            preset = self._carried(carried)
-        except UserError as error:
-            return notes.sentence(str(error))
+    def _opened(self, asked: dict[str, Any], now: Entries, known: Baseline) -> str:
+        preset = _of_file(asked)
         settings = {layout.METHOD: now.method, **preset.settings}
         preset = presets.Preset(preset.name, preset.description, settings, preset.notices)
-        return offers.html(preset, now, Baseline.read(baseline), keep=False, own=True)
-
-    def _carried(self, carried: str) -> presets.Preset:
-        if len(carried) > 2 * LARGEST_TEXT:
-            raise presets.BadPreset("The file is larger than a preset can be; choose a JSON or TOML file of settings.")
-        file = json.loads(carried)
-        name = Path(str(file.get("name") or "file")).name
-        if isinstance(file.get("metadata"), dict):
-            return presets.from_trained_file(name, {str(key): str(text) for key, text in file["metadata"].items()})
-        return presets.from_text(name, str(file.get("text") or ""))
+        return offers.html(preset, now, known, keep=asked.get("keep", False), own=True)
 
     def save(self, form: str, name: str, description: str, replace: bool) -> tuple[str, Any]:
         now = Entries.gathered(form)
@@ -99,12 +96,14 @@ class PresetDesk:
 
 @dataclass
 class Bar:
-    """choice, said: the list and what a preset would do. carried: what a browser and the app hand to each other."""
+    """choice, said: the list and what a preset would do. carried, answer: what a browser and the app hand to each
+    other."""
 
     choice: gr.Dropdown
     said: gr.HTML
-    opened: gr.Button
+    ask: gr.Button
     carried: gr.Textbox
+    answer: gr.Textbox
     name: gr.Textbox
     description: gr.Textbox
     replace: gr.Checkbox
@@ -136,9 +135,9 @@ def build(desk: PresetDesk, method: str, opening: presets.Preset) -> Bar:
                 as_json = gr.Button(t("Download as JSON"), elem_id="export-json", size="md")
                 as_toml = gr.Button(t("Download as TOML"), elem_id="export-toml", size="md")
             saved = gr.HTML(elem_id="preset-saved")
-        opened = gr.Button("Open", elem_id="opened", elem_classes="unseen")
-        carried = gr.Textbox(visible=False)
-    return Bar(choice, said, opened, carried, name, description, replace, save, as_json, as_toml, saved)
+        ask = gr.Button("Ask", elem_id="ask-offer", elem_classes="unseen")
+        carried, answer = gr.Textbox(visible=False), gr.Textbox(visible=False)
+    return Bar(choice, said, ask, carried, answer, name, description, replace, save, as_json, as_toml, saved)
 
 
 OPENS_TEXTS = (
@@ -148,6 +147,17 @@ OPENS_TEXTS = (
 )
 
 
+def _of_file(asked: dict[str, Any]) -> presets.Preset:
+    """As the visitor's browser has read it."""
+    name = Path(str(asked.get("name") or "file")).name
+    text, metadata = str(asked.get("text") or ""), asked.get("metadata")
+    if len(text) > LARGEST_TEXT:
+        raise presets.BadPreset("The file is larger than a preset can be; choose a JSON or TOML file of settings.")
+    if isinstance(metadata, dict):
+        return presets.from_trained_file(name, {str(key): str(value) for key, value in metadata.items()})
+    return presets.from_text(name, text)
+
+
 def _about(opening: presets.Preset) -> str:
     """What the form opens with, and what of it could not be carried over."""
     description = notes.sentence(opening.description, "quiet") if opening.description else ""
@@ -155,9 +165,10 @@ def _about(opening: presets.Preset) -> str:
 
 
 def connect(desk: PresetDesk, bar: Bar, wires: Wires, baseline: gr.BrowserState) -> None:
-    wires.fresh(bar.choice.input, desk.choose, [bar.choice, baseline], bar.said)
-    read = bar.opened.click(None, None, bar.carried, js="() => window.trainForm.carried()")
-    wires.fresh(read.then, desk.open, [bar.carried, baseline], bar.said)
+    bar.choice.input(None, bar.choice, None, js="(name) => window.trainForm.choose(name)", **QUICK)
+    asked = bar.ask.click(None, None, bar.carried, js="() => window.trainForm.asked()", trigger_mode="multiple")
+    offered = wires.fresh(asked.then, desk.offer, [bar.carried, baseline], bar.answer, trigger_mode="multiple")
+    offered.then(None, bar.answer, None, js="(answer) => window.trainForm.offered(answer)")
     wires.fresh(bar.save.click, desk.save, [bar.name, bar.description, bar.replace], [bar.saved, bar.choice])
     download = "(file) => { window.trainForm.download(file) }"
     for made in (
@@ -168,4 +179,4 @@ def connect(desk: PresetDesk, bar: Bar, wires: Wires, baseline: gr.BrowserState)
     method = wires.widgets[0]
     method.change(desk.offered, [method, baseline], bar.choice, **QUICK)
     # What was offered for the method before would not fit; whatever else stands there stays.
-    method.change(None, bar.said, bar.said, js="(said) => said?.includes('offer-cancel') ? '' : said", **QUICK)
+    method.change(None, bar.said, bar.said, js="(said) => window.trainForm.withoutOffer(said)", **QUICK)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import gradio as gr
 from gradio.components import Component
@@ -29,11 +29,18 @@ class Wires:
     check: gr.Button = field(default_factory=lambda: _unseen("check"))
     put: gr.Button = field(default_factory=lambda: _unseen("put"))
 
-    def fresh(self, listen: Any, handler: Callable[..., Any], others: Sequence[Component], outputs: Any) -> Any:
+    def fresh(
+        self,
+        listen: Any,
+        handler: Callable[..., Any],
+        others: Sequence[Component],
+        outputs: Any,
+        trigger_mode: Literal["once", "multiple"] = "once",
+    ) -> Any:
         """Calls the handler with the form as it is at that moment, then the values of the others. Pressed twice, it
-        is called once."""
+        is called once, unless `trigger_mode` says otherwise."""
         gathered = listen(None, self.widgets, self.form, js=GATHER)
-        return gathered.then(handler, [self.form, *others], outputs, trigger_mode="once", **QUICK)
+        return gathered.then(handler, [self.form, *others], outputs, trigger_mode=trigger_mode, **QUICK)
 
     def connect_gathering(self) -> None:
         """The script looks at the form when something was typed or chosen, and asks for a check if it is another."""

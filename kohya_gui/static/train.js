@@ -28,10 +28,13 @@
   const keyOf = (element) => element?.closest?.(".field")?.id.slice(2)
 
   // The fields' values. `gathered` is handed all of them by Gradio, for the app; `put` answers it with those that change.
-  let current = [], form = "", checked = null, waiting = null, carried = "", before = null, printed = "", printing = false, restored = false, answered = null
+  let current = [], form = "", checked = null, waiting = null, carried = {}, before = null, printed = "", printing = false, restored = false, answered = null
   // What was typed before the form of the last visit arrived: it stays.
   let typed = new Set()
+  // Questions about offers are numbered: an answer counts if nothing was asked or said since.
+  let questions = 0
   const filled = (values, extra = {}) => {
+    if ("said" in extra) questions++
     waiting = { ...waiting, ...extra, values: { ...waiting?.values, ...values } }
     $("put").click()
   }
@@ -53,6 +56,7 @@
       if (form === checked) return
       checked = form
       $("check").click()
+      if (offer()) ask({ ...carried, keep: $("offer-keep")?.checked })
       $("command")?.classList.toggle("outdated", form !== printed)
       $("start-said")?.classList.toggle("outdated", form !== answered)
     },
@@ -89,7 +93,16 @@
       $("start").removeAttribute("aria-busy")
       if (run) window.live.show(run)
     },
-    carried: () => carried,
+    choose: (name) => ask({ preset: name }),
+    asked: () => JSON.stringify({ ...carried, number: ++questions }),
+    offered(answer) {
+      const { number, said } = JSON.parse(answer)
+      if (number === questions && (said || offer())) filled({}, { said })
+    },
+    withoutOffer(said) {
+      questions++
+      return offer() ? "" : said
+    },
     download(file) {
       const { name, text } = JSON.parse(file)
       const link = make("a", { href: URL.createObjectURL(new Blob([text])), download: name })
@@ -115,13 +128,17 @@
   document.addEventListener("place-allowed", () => { checked = null; look(0) })
   const undoButton = () => `<div class="buttons"><button type="button" class="offer-undo">${t("Undo")}</button></div>`
 
+  const offer = () => document.querySelector(".offer")
+  function ask(about) {
+    carried = about
+    $("ask-offer").click()
+  }
   function apply() {
-    const offer = document.querySelector(".offer")
-    const keep = $("offer-keep")?.checked ? "1" : "0"
-    const values = JSON.parse(offer.querySelector(`.variant[data-keep="${keep}"]`).dataset.values)
-    const words = make("span", {}, t("{name} is in the form.", { name: offer.dataset.name }))
+    const { name, keep, baseline } = offer().dataset
+    const values = JSON.parse(offer().querySelector(`.variant[data-keep="${keep}"]`).dataset.values)
+    const words = make("span", {}, t("{name} is in the form.", { name }))
     const said = `<section class="notes" role="status"><ul><li class="quiet">${words.outerHTML}</li></ul>${undoButton()}</section>`
-    filled(values, { baseline: JSON.parse(offer.dataset.baseline), said, undo: true })
+    filled(values, { baseline: JSON.parse(baseline), said, undo: true })
   }
   function undo(button) {
     const { values, baseline } = button.dataset.values
@@ -140,8 +157,7 @@
     } catch {
       content = { text: "" }
     }
-    carried = JSON.stringify({ name: file.name, ...content })
-    $("opened").click()
+    ask({ name: file.name, ...content })
   }
   async function header(file) {
     const size = Number(new DataView(await file.slice(0, 8).arrayBuffer()).getBigUint64(0, true))

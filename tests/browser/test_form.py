@@ -161,14 +161,45 @@ def test_a_late_answer_hides_nothing_newer(page: Any) -> None:
 
 
 def test_applying_a_preset_can_be_undone(page: Any) -> None:
-    page.locator("#preset input").click()
-    page.get_by_role("option", name="SD1 style").click()
+    choose_preset(page, "SD1 style")
     page.click("#offer-apply")
     holds(page, "network_dim", "64")
     page.click(".offer-undo")
     holds(page, "network_dim", "4")
     holds(page, "max_train_steps", "60")
     expect(page.locator("#changed-count")).to_have_text("0", timeout=PATIENCE)
+
+
+def choose_preset(page: Any, name: str) -> None:
+    page.locator("#preset input").click()
+    page.get_by_role("option", name=name).click()
+
+
+def test_an_offer_that_comes_late_replaces_nothing_newer(page: Any) -> None:
+    """Gradio tells of one choice twice."""
+    held = Held(page)
+    choose_preset(page, "SD1 style")
+    held.wait_for(2)
+    held.let_go(lambda route: route is held.waiting[-1])
+    page.click("#offer-apply")
+    holds(page, "network_dim", "64")
+    page.wait_for_selector(".offer-undo")
+    with page.expect_response("**/run/predict"):
+        held.let_go()
+    page.wait_for_timeout(200)
+    page.click(".offer-undo")
+    holds(page, "network_dim", "4")
+
+
+def test_an_offer_is_about_the_form_as_it_is(page: Any) -> None:
+    choose_preset(page, "SD1 style")
+    see(page, ".offer", re.compile(r"Network rank\s*4\s*64"))
+    field(page, "network_dim").fill("9")
+    see(page, ".offer", re.compile(r"Network rank\s*9\s*64"))
+    page.click("#offer-apply")
+    holds(page, "network_dim", "64")
+    page.click(".offer-undo")
+    holds(page, "network_dim", "9")
 
 
 def test_what_was_changed_is_marked_and_reset_at_its_field(page: Any, shoot: Callable[..., None]) -> None:

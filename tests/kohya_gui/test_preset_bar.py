@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import gradio as gr
 import pytest
 
 from kohya_gui.app import PRESETS
@@ -20,6 +19,12 @@ def form(**settings: object) -> str:
     return json.dumps(list(Entries.of(settings).given))
 
 
+def said(desk: PresetDesk, form: str, baseline: object, **asked: object) -> str:
+    answer = json.loads(desk.offer(form, json.dumps({"number": 7, **asked}), baseline))
+    assert answer["number"] == 7
+    return str(answer["said"])
+
+
 @pytest.fixture
 def desk(tmp_path: Path) -> PresetDesk:
     return PresetDesk(tmp_path)
@@ -31,17 +36,17 @@ def test_every_method_has_presets_of_its_own(method: str) -> None:
 
 
 def test_a_preset_is_saved_for_its_method_and_chosen_again(desk: PresetDesk) -> None:
-    said, _ = desk.save(form(method="dreambooth", seed=4, network_dim=24), "mine", "For things.", False)
-    assert "Saved as mine.json." in said
+    saved, _ = desk.save(form(method="dreambooth", seed=4, network_dim=24), "mine", "For things.", False)
+    assert "Saved as mine.json." in saved
     assert (desk.names("dreambooth"), desk.names("lora")) == (["mine (mine)"], [])
     settings = json.loads((desk.root / "dreambooth" / "user" / "mine.json").read_text())["settings"]
     assert settings == {"method": "dreambooth", "seed": 4}
-    offer = desk.choose(form(method="dreambooth", seed=9), "mine (mine)", NOTHING)
+    offer = said(desk, form(method="dreambooth", seed=9), NOTHING, preset="mine (mine)")
     assert "For things." in offer and "<td><s>9</s></td><td>4</td>" in offer
-    assert "Choose a preset" in desk.choose(form(), "mine (mine)", NOTHING)
+    assert "Choose a preset" in said(desk, form(), NOTHING, preset="mine (mine)")
     loaded = {"name": "mine (mine)", "settings": settings}  # tabbing past the list chooses the same again
-    assert desk.choose(form(**settings), "mine (mine)", loaded) == gr.skip()
-    assert "<td>4</td>" in desk.choose(form(method="dreambooth", seed=5), "mine (mine)", loaded)
+    assert said(desk, form(**settings), loaded, preset="mine (mine)") == ""
+    assert "<td>4</td>" in said(desk, form(method="dreambooth", seed=5), loaded, preset="mine (mine)")
 
 
 @pytest.mark.parametrize(("baseline", "chosen"), [
@@ -68,8 +73,8 @@ def test_the_list_shows_the_preset_that_the_form_was_filled_from(
 def test_a_file_that_the_browser_has_read_is_offered_or_refused_in_words(
     desk: PresetDesk, file: dict[str, object], words: str
 ) -> None:
-    assert words in desk.open(form(), json.dumps(file), NOTHING)
+    assert words in said(desk, form(), NOTHING, **file)
 
 
 def test_a_file_that_is_too_large_is_refused(desk: PresetDesk) -> None:
-    assert "larger than a preset can be" in desk.open(form(), json.dumps({"text": "x" * (3 << 20)}), NOTHING)
+    assert "larger than a preset can be" in said(desk, form(), NOTHING, text="x" * (3 << 20))
