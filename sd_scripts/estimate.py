@@ -5,7 +5,6 @@ All of it is about so: the sums count what is known and leave out what an alloca
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 from . import history, sizes
 from .config import full
 from .config.network import NetworkConfig, rates
+from .config.network_kinds import KINDS, Cost
 from .config.precision import PrecisionConfig
 from .config.saving import SavingConfig
 from .config.train_config import TrainConfig
@@ -122,7 +122,8 @@ def whole_parts(config: TrainConfig, found: Sizes) -> list[str]:
 
 def of_network(network: NetworkConfig, parts: dict[str, Part], exact: bool) -> int | None:
     """The sum over layers; for LoRA, rank x (inputs + outputs) of each."""
-    cost = COSTS.get(network.kind or "")
+    kind = KINDS.get(network.kind or "")
+    cost = kind.cost if kind else None
     is_plain = network.layers in (None, "full") and not network.block_dims and not network.dim_from_weights
     if cost is None or not is_plain or network.use_tucker or (network.trains_convolutions and not exact):
         return None
@@ -134,9 +135,6 @@ def of_network(network: NetworkConfig, parts: dict[str, Part], exact: bool) -> i
     return total
 
 
-Cost = Callable[[int, int, int], int]
-
-
 def _of_layers(layers: Layers, network: NetworkConfig, cost: Cost) -> int:
     """DoRA learns a length for each output besides."""
     flat = sum(cost(inputs, outputs, network.network_dim) for inputs, outputs in layers.flat)
@@ -145,20 +143,6 @@ def _of_layers(layers: Layers, network: NetworkConfig, cost: Cost) -> int:
     reached = [*layers.flat, *(layers.square if rank else ())]
     lengths = sum(outputs if network.wd_on_output else inputs for inputs, outputs in reached) if network.dora_wd else 0
     return flat + square + lengths
-
-
-def _two_matrices(inputs: int, outputs: int, rank: int) -> int:
-    return rank * (inputs + outputs)
-
-
-COSTS: dict[str, Cost] = {
-    "lora": _two_matrices,
-    "locon": _two_matrices,
-    "dylora": _two_matrices,
-    "lycoris_dylora": _two_matrices,
-    "loha": lambda inputs, outputs, rank: 2 * rank * (inputs + outputs),
-    "full": lambda inputs, outputs, rank: inputs * outputs,
-}
 
 
 # Disk

@@ -1,47 +1,21 @@
-"""Small networks that are trained beside a model. A kind is one file here and one line in `KINDS`."""
+"""Small networks that are trained beside a model. A kind is one file here and one row in `config.network_kinds`."""
 
 from __future__ import annotations
 
+import pkgutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from torch import Tensor
 
 from ..config.block_weights import SD, Blocks
 from ..config.network import NetworkConfig
+from ..config.network_kinds import KINDS
 from ..errors import UserError
 from .adapter_set import AdapterSet, by_module, by_target
 from .base import AdapterModule, Target
 from .blocks import size_of
-from .boft import Boft
-from .dylora import Dylora, LycorisDylora
-from .full import Full
-from .glora import Glora
-from .ia3 import IA3
 from .layers import is_norm, reaches
-from .locon import Locon
-from .loha import Loha
-from .lokr import Lokr
-from .lora import Lora
-from .lora_fa import LoraFA
 from .norm import Norm
-from .oft import DiagOft, Oft
-
-KINDS: dict[str, type[AdapterModule]] = {
-    "lora": Lora,
-    "lora_fa": LoraFA,
-    "dylora": Dylora,
-    "oft": Oft,
-    "locon": Locon,
-    "loha": Loha,
-    "lokr": Lokr,
-    "ia3": IA3,
-    "lycoris_dylora": LycorisDylora,
-    "glora": Glora,
-    "diag-oft": DiagOft,
-    "boft": Boft,
-    "full": Full,
-}
-"""As `NetworkConfig.kind` names them. What a file holds is looked for in this order."""
 
 
 def create(
@@ -99,12 +73,23 @@ def _own(network: NetworkConfig, target: Target) -> NetworkConfig:
 
 
 def _kind_for(network: NetworkConfig, target: Target) -> type[AdapterModule]:
-    return Norm if is_norm(target.module) else KINDS[network.kind or "lora"]
+    return Norm if is_norm(target.module) else _kind(network.kind or "lora")
+
+
+def _kind(name: str) -> type[AdapterModule]:
+    """As `NetworkConfig.kind` names it. Its file is imported only when it is asked for."""
+    found: type[AdapterModule] = pkgutil.resolve_name(f"{__name__}.{KINDS[name].adapter}")
+    return found
+
+
+def _kinds() -> Iterator[type[AdapterModule]]:
+    yield from map(_kind, KINDS)
+    yield Norm
 
 
 def kind_of(name: str, tensors: Mapping[str, Tensor]) -> type[AdapterModule]:
     """The kind that a module's tensors in a file are of. Raises UserError for one that is not known."""
-    for kind in (*KINDS.values(), Norm):
+    for kind in _kinds():
         if kind.is_of(name, tensors):
             return kind
     raise UserError(

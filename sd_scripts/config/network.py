@@ -1,14 +1,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator
 
 from ..errors import UserError
 from . import layer_choice, network_args, network_checks
 from .layer_choice import PRESETS, WITHOUT_CONVOLUTIONS, LayerChoice
-from .network_kinds import ALGORITHMS, FACTORED, KINDS, LYCORIS, LYCORIS_MODULE, RANKED, WITH_ALPHA
+from .network_kinds import LYCORIS_MODULE, USUAL_ALGORITHM, algorithms, modules, of_lycoris, those
 from .schema import (
     Aliases,
     AppliesTo,
@@ -24,7 +24,10 @@ from .schema import (
     split_numbers,
 )
 
-Algorithm = Literal["lora", "locon", "loha", "lokr", "ia3", "dylora", "glora", "diag-oft", "boft", "full"]
+if TYPE_CHECKING:
+    Algorithm = str
+else:
+    Algorithm = Literal[tuple(algorithms())]
 ANY = AppliesTo(methods=("lora",))
 
 
@@ -32,7 +35,11 @@ def of(*kinds: str) -> AppliesTo:
     return AppliesTo(methods=("lora",), adapters=kinds)
 
 
-PLUS = of("lora", "dylora", "locon", "lycoris_dylora")
+LYCORIS = of_lycoris()
+FACTORED = of_lycoris(lambda kind: kind.is_factored)
+RANKED = those(lambda kind: kind.has_rank)
+WITH_ALPHA = those(lambda kind: kind.has_alpha)
+PLUS = of(*those(lambda kind: kind.has_halves))
 CONVOLUTIONS = of(*(kind for kind in RANKED if kind != "oft"))
 CONVOLUTION_ALPHAS = of(*(kind for kind in WITH_ALPHA if kind not in ("oft", "dylora")))
 
@@ -50,7 +57,9 @@ Lowered = BeforeValidator(lambda value: value.lower() if isinstance(value, str) 
 class NetworkConfig(Group):
     title: ClassVar[str] = "Network"
 
-    network_module: Annotated[str, ANY, Ui(label="Network type", choices=tuple(KINDS), basic=True)] = "networks.lora"
+    network_module: Annotated[str, ANY, Ui(label="Network type", choices=tuple(modules()), basic=True)] = (
+        "networks.lora"
+    )
     """The kind of network that is trained beside the model. networks.lora is LoRA, and LoCon where conv_dim is set;
     lycoris.kohya has many kinds, of which algo is one."""
 
@@ -223,8 +232,9 @@ class NetworkConfig(Group):
     def kind(self) -> str | None:
         """The adapter kind, or None where `network_module` names none."""
         if self.module != LYCORIS_MODULE:
-            return KINDS.get(self.module)
-        return ALGORITHMS.get((self.algo or network_args.algorithm(self.network_args) or "lora").lower())
+            return modules().get(self.module)
+        algorithm = self.algo or network_args.algorithm(self.network_args) or USUAL_ALGORITHM
+        return algorithms().get(algorithm.lower())
 
     @property
     def kinds(self) -> tuple[str | None, ...]:
@@ -233,7 +243,7 @@ class NetworkConfig(Group):
             chosen = self.chosen_layers if self.kind in LYCORIS else None
         except UserError:
             chosen = None
-        return (self.kind, *(ALGORITHMS.get(one) for one in (chosen.algorithms if chosen else ())))
+        return (self.kind, *map(algorithms().get, chosen.algorithms if chosen else ()))
 
     @property
     def layers(self) -> str | None:
@@ -288,7 +298,7 @@ class NetworkConfig(Group):
 
     def relations(self) -> Iterator[Problem]:
         if self.kind is None and self.module != LYCORIS_MODULE:
-            names = ", ".join(KINDS)
+            names = ", ".join(modules())
             yield Problem("network_module", f"There is no network type {self.network_module!r}; there is: {names}.")
         wrong = list(network_args.problems(self))
         yield from wrong

@@ -10,7 +10,7 @@ from .block_weights import BLOCKS
 from .method_kind import SMALL, MethodKind
 from .network import rates
 from .network_checks import counting_problems
-from .network_kinds import USUAL_RATES
+from .network_kinds import KINDS
 from .schema import Notice, Problem
 
 if TYPE_CHECKING:
@@ -60,7 +60,8 @@ def _one_rate(config: TrainConfig) -> Iterator[Problem]:
 
 
 def _rate_notices(config: TrainConfig) -> Iterator[Notice]:
-    usual, rate = USUAL_RATES.get(config.adapter or ""), rates(config.network, config.optimizer)["unet"]
+    kind, rate = KINDS.get(config.adapter or ""), rates(config.network, config.optimizer)["unet"]
+    usual = kind.usual_rates if kind else None
     is_adam = "adam" in config.optimizer.optimizer_type.lower() and not config.optimizer.finds_its_rate
     if usual and rate and is_adam and not usual[0] <= rate <= usual[1]:
         low, high = usual
