@@ -1,6 +1,6 @@
 """What it costs to watch: twenty browsers on one run, and the answers about a run of 100,000 steps.
 
-    python benchmarks/watchers.py [--browsers 20] [--seconds 30]
+    python benchmarks/watchers.py [--browsers 20] [--seconds 10] [--pairs 30]
 
 The engine is one that only counts its steps and does a little arithmetic in each, so whatever the watching takes from
 it is seen at once. The browsers do what live.js does: a state every second, the list every four.
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import signal
 import socket
@@ -20,6 +21,7 @@ import tempfile
 import threading
 import time
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +113,21 @@ def watched(base: str, run: str, browsers: int, app: psutil.Process, store: RunS
     return {"steps/s": rate, "core": share, "ms": statistics.median(times) * 1000 if times else 0.0}
 
 
+def compared(measured: Callable[[int], dict[str, float]], browsers: int, pairs: int) -> None:
+    """Stretches with and without watchers take turns, because other things go on on the machine as well; what they
+    cost is the mean of the pairs' ratios, give or take its standard error."""
+    ratios, found = [], {0: [], browsers: []}  # type: tuple[list[float], dict[int, list[dict[str, float]]]]
+    for pair in range(pairs):
+        for watching in (0, browsers) if pair % 2 else (browsers, 0):
+            found[watching].append(measured(watching))
+        ratios.append(found[browsers][-1]["steps/s"] / found[0][-1]["steps/s"])
+    for watching, stretches in found.items():
+        figures = {name: statistics.median(one[name] for one in stretches) for name in stretches[0]}
+        print(f"{watching} browsers: " + ", ".join(f"{name} {value:.3f}" for name, value in figures.items()))
+    error = statistics.stdev(ratios) / math.sqrt(pairs)
+    print(f"steps/s with {browsers} browsers / without: {statistics.mean(ratios):.4f} +- {error:.4f} ({pairs} pairs)")
+
+
 def long_run(folder: Path, steps: int) -> None:
     """The answers about a long run: the first, which reads everything, the whole one, and that of a second later."""
     store = RunStore(folder)
@@ -178,7 +195,8 @@ def serve(folder: Path) -> tuple[subprocess.Popen[bytes], str]:
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--browsers", type=int, default=20)
-    options.add_argument("--seconds", type=float, default=30)
+    options.add_argument("--seconds", type=float, default=10)
+    options.add_argument("--pairs", type=int, default=30)
     given = options.parse_args()
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
@@ -191,9 +209,11 @@ def main() -> None:
             time.sleep(0.2)
         try:
             process = psutil.Process(app.pid)
-            for browsers in (0, given.browsers, 0, given.browsers):  # in turns, because other things go on as well
-                found = watched(base, run, browsers, process, store, given.seconds)
-                print(f"{browsers} browsers: " + ", ".join(f"{name} {value:.3f}" for name, value in found.items()))
+            compared(
+                lambda browsers: watched(base, run, browsers, process, store, given.seconds),
+                given.browsers,
+                given.pairs,
+            )
         finally:
             engine = store.process(run)[0]
             if engine:

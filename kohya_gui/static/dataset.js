@@ -135,7 +135,8 @@
         this.body.hidden = !found.images
         remember("kohya-gui-dataset", found.path)
         document.dispatchEvent(new CustomEvent("dataset-opened", { detail: found }))
-        if (found.path && !found.images && !found.folders.length) this.say(t("There are no images in this folder."))
+        if (!found.path) this.say(t("Open a folder to see its pictures with their captions: write them in place, change many at once and undo it, count tags, look at masks, balance repeats, and send it to the form."))
+        else if (!found.images && !found.folders.length) this.say(t("There are no images in this folder."))
         if (found.images) await this.reload()
       } catch (error) { if (!isLate()) { this.body.hidden = true; this.say(error.message, true) } }
     }

@@ -28,9 +28,10 @@
   const keyOf = (element) => element?.closest?.(".field")?.id.slice(2)
 
   // The fields' values. `gathered` is handed all of them by Gradio, for the app; `put` answers it with those that change.
-  let current = [], form = "", checked = null, waiting = null, carried = {}, before = null, printed = "", printing = false, restored = false, answered = null
+  let current = [], form = "", checked = null, waiting = null, carried = {}, before = null, printed = "", printing = false, restored = false, settled = false, answered = null
   // What was typed before the form of the last visit arrived: it stays.
   let typed = new Set()
+  const pressed = [] // what waits until it stands in the fields
   // Questions about offers are numbered: an answer counts if nothing was asked or said since.
   let questions = 0
   const filled = (values, extra = {}) => {
@@ -51,8 +52,12 @@
       return form
     },
     checkIfChanged() {
-      if (restored) document.dispatchEvent(new Event("form-restored"))
-      restored = false
+      if (restored) {
+        restored = false
+        settled = true
+        document.dispatchEvent(new Event("form-restored"))
+        for (const button of pressed.splice(0)) button.click()
+      }
       if (form === checked) return
       checked = form
       $("check").click()
@@ -61,7 +66,7 @@
       $("start-said")?.classList.toggle("outdated", form !== answered)
     },
     put(baseline) {
-      const { values = {}, baseline: next, said, undo } = waiting ?? {}
+      const { values = {}, baseline: next, said, undo, last = false } = waiting ?? {}
       waiting = null
       const { own, name } = next ?? baseline ?? {}
       const answer = Array(settings().length).fill(undefined)
@@ -74,6 +79,7 @@
       }
       current = current.map((value, place) => answer[place] ?? value)
       if (undo) before = { values: old, baseline }
+      restored ||= last
       if (next) checked = null
       const choice = said === undefined ? undefined : own ? null : name || null
       return [choice, said, next, ...answer]
@@ -83,8 +89,7 @@
       const { values, baseline, said } = JSON.parse(text)
       const untouched = Object.entries(values).filter(([key]) => !typed?.has(key))
       typed = null
-      filled(Object.fromEntries(untouched), { baseline, said: said ?? undefined })
-      restored = true
+      filled(Object.fromEntries(untouched), { baseline, said: said ?? undefined, last: true })
     },
     // The words on a start stay until the form says something else than when they came.
     started(run) {
@@ -345,8 +350,15 @@
     "#search-results li": take,
   }
   document.addEventListener("click", (event) => {
-    if (event.target.closest?.("#start")) $("start").setAttribute("aria-busy", "true")
-    if (!event.target.closest?.("#print-command")) return
+    const found = event.target.closest?.("#start, #print-command")
+    if (!found) return
+    if (found.id === "start") found.setAttribute("aria-busy", "true")
+    if (!settled) {
+      event.stopImmediatePropagation()
+      if (!pressed.includes(found)) pressed.push(found)
+      return
+    }
+    if (found.id === "start") return
     printing = true
     $("command")?.classList.remove("outdated")
   }, true)

@@ -32,6 +32,7 @@ class Scan:
     uncaptioned: int = 0  # images
     empty: list[str] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
+    animated: list[str] = field(default_factory=list)
     broken: int = 0
 
     @property
@@ -44,6 +45,16 @@ class Scan:
         self.broken += 1
         if self.broken <= MOST_NAMED:
             self.problems.append(Problem(self.subset.key, sentence))
+
+    def about_animated(self) -> Iterator[Problem]:
+        """Of which not everything is trained that a user may believe to be."""
+        count, place = len(self.animated), self.subset.metadata_file or self.folder
+        if count == 1:
+            message = f"1 image of {place} is animated ({self.animated[0]}); only its first picture is trained."
+            yield Notice(self.subset.key, message)
+        elif count:
+            message = f"{count} images of {place} are animated ({few(self.animated)}); "
+            yield Notice(self.subset.key, f"{message}of each only the first picture is trained.")
 
 
 def scan(subset: Subset) -> Scan:
@@ -63,6 +74,7 @@ def scan(subset: Subset) -> Scan:
         found.problems.append(Problem(subset.key, f"The folder {folder} {reason}; check its name and permissions."))
         return found
     found.problems += _about_images(found, images)
+    found.problems += found.about_animated()
     found.problems += _about_captions(found, files, images)
     if len(inside) > len(images) + found.captions:
         found.problems += _left_out(found, inside, files)
@@ -82,19 +94,17 @@ def _look(found: Scan, files: Mapping[str, Entry], images: list[Entry]) -> None:
     info = FolderInfo.read(found.folder) if found.subset.dataset.cache_info else None
     trusted = {image.path: known for image in images if (known := info.get(image.name))} if info else {}
     rest = [image for image in images if image.path not in trusted] if trusted else images
-    sizes = index.facts("sizes", rest, headers.size_of)
+    heads = index.facts("headers", rest, headers.look)
     lines = _captions(found, files, rest, index)
-    broken = _broken(found, sizes, lines)
-    pictures = [
-        Picture(image.path, tuple(size), own)
-        for place, (image, size, own) in enumerate(zip(rest, sizes, lines, strict=True))
-        if place not in broken
-    ]
+    broken = _broken(found, heads, lines)
+    sound = [each for place, each in enumerate(zip(rest, heads, lines, strict=True)) if place not in broken]
+    pictures = [Picture(image.path, (head[0], head[1]), own) for image, head, own in sound]
+    found.animated = [image.name for image, head, _ in sound if head[2]]
     pictures += [Picture(path, *known) for path, known in trusted.items()]
     found.pictures = sorted(pictures, key=lambda picture: picture.file) if trusted else pictures
     index.save()
     if info is not None and not found.problems:
-        info.write(found.pictures)
+        info.write(picture for picture in found.pictures if picture.path.name not in found.animated)
 
 
 def _broken(found: Scan, *facts: Sequence[Fact]) -> set[int]:

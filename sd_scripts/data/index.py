@@ -108,6 +108,7 @@ class Index:
             return {}
         if not isinstance(known, dict) or known.pop("version", None) != VERSION:
             return {}
+        known.pop("sizes", None)  # in their place are now headers, which only whole files have
         return known
 
 

@@ -13,6 +13,7 @@ from ..config.schema import Notice, Problem
 from ..errors import UserError
 from . import headers
 from .folders import MOST_NAMED, Scan
+from .headers import Header
 from .index import Index, stamp_of
 from .records import Picture, Subset
 
@@ -88,7 +89,7 @@ def _parsed(file: Path, text: str, first_line: int) -> Any:
 
 @dataclass
 class _Places:
-    """Finds image files by the names that metadata gives them, and their sizes; each folder is listed once."""
+    """Finds image files by the names that metadata gives them, and what they say of themselves; each folder is listed once."""
 
     root: Path | None
     _names: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -102,16 +103,16 @@ class _Places:
         real = known.get(last)
         return os.path.join(folder, real) if real else None
 
-    def size(self, path: str) -> tuple[int, int]:
+    def look(self, path: str) -> Header:
         folder, name = os.path.split(path)
         if folder not in self._indexes:
             self._indexes[folder] = Index(Path(folder))
         index, stamp = self._indexes[folder], stamp_of(os.stat(path))
-        width, height = index.get("sizes", name, stamp) or (0, 0)
-        if not width:
-            width, height = headers.size_of(path)
-            index.put("sizes", name, stamp, (width, height))
-        return width, height
+        known = index.get("headers", name, stamp)
+        if known is None:
+            known = headers.look(path)
+            index.put("headers", name, stamp, known)
+        return Header(*known)
 
     def save(self) -> None:
         for index in self._indexes.values():
@@ -138,13 +139,15 @@ def _add(found: Scan, places: _Places, name: str, entry: dict[str, Any]) -> None
         found.broke(f"{file} names the image {name}, {_why_missing(name, places.root)}.")
         return
     try:
-        size = places.size(path)
+        head = places.look(path)
     except headers.BadImage as error:
         found.broke(str(error))
         return
     captions = captions_of(entry, found.subset.captions.caption_separator)
     found.uncaptioned += captions == ("",)
-    found.pictures.append(Picture(path, size, captions))
+    found.pictures.append(Picture(path, (head.width, head.height), captions))
+    if head.animated:
+        found.animated.append(name)
 
 
 def _why_missing(name: str, root: Path | None) -> str:
@@ -167,6 +170,7 @@ def _judge(found: Scan) -> None:
         found.problems.append(
             Problem(key, f"{found.broken - MOST_NAMED} more images that {file} names are missing or broken.")
         )
+    found.problems += found.about_animated()
     if found.uncaptioned:
         message = f"{found.uncaptioned} images in {file} have neither caption nor tags; they get an empty caption."
         found.problems.append(Notice(key, message))

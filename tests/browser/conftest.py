@@ -97,7 +97,7 @@ class App:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self, *options: str, settings: dict[str, Any] | None = None, real_engine: bool = False) -> App:
-        program = ["-m", "kohya_gui"] if real_engine else [str(HERE / "serve_with_fake_engine.py")]
+        program = [str(HERE / "serve.py"), "real" if real_engine else "fake"]
         form = [] if settings is None else ["--config", str(self._config(settings))]
         command = [
             sys.executable,

@@ -134,6 +134,19 @@ def test_what_is_typed_before_the_last_form_is_back_stays(page: Any, app: Any) -
     holds(page, "seed", "11")
 
 
+def test_a_start_waits_for_the_last_form(page: Any, app: Any) -> None:
+    field(page, "max_train_steps").fill("7")
+    expect(page.locator("#changed-count")).to_have_text("1", timeout=PATIENCE)
+    held = Held(page)
+    page.goto(app.url)
+    held.wait_for(1)
+    page.click("#start")
+    page.click("#start")
+    held.let_go()
+    see(page, "#live .facts", "7 of 7")
+    assert [app.store.settings(run)["max_train_steps"] for run in app.store.ids()] == [7]
+
+
 def asks_for_check(route: Any) -> bool:
     """It is told the form and what that is compared with, a start the form alone."""
     return len(json.loads(route.request.post_data)["data"]) == 2

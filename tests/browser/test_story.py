@@ -53,7 +53,7 @@ def test_from_opening_the_page_to_a_finished_run(
     see(page, "#plan", "60")
     shoot(page, "1-opened")
     page.click("#start")
-    see(page, "#live-state", re.compile("Starting|Loading|Preparing|Training|Drawing"))
+    see(page, "#live-state", re.compile("Starting|Loading|Preparing|Training|Drawing|Done"))
     see(page, "#live-state", "Done")
     see(page, "#live .facts", "60 of 60")
     expect(page.locator("#live-samples img").last).to_have_js_property("naturalWidth", 64, timeout=PATIENCE)
