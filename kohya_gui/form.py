@@ -9,6 +9,7 @@ import gradio as gr
 from gradio.components import Component
 
 from sd_scripts.config import load
+from sd_scripts.config.methods import METHODS
 from sd_scripts.config.schema import Parameter
 
 from . import layout, places
@@ -19,7 +20,7 @@ from .values import NO, NOT_SET, YES, holds_numbers, is_checkbox, is_number, sho
 def method_choice(value: object) -> Component:
     """What is trained, at the top of the form."""
     return gr.Radio(
-        [(method.title, method.name) for method in layout.METHODS.values()],
+        [(method.title, method.name) for method in METHODS.values()],
         value=value,
         label=t("What to train"),
         info=hint(load.parameters()[layout.METHOD]),

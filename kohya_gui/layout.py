@@ -1,4 +1,4 @@
-"""What stands where on the form, as data: the methods, and the sections that the schema's groups become."""
+"""What stands where on the form, as data: the sections that the schema's groups become."""
 
 from __future__ import annotations
 
@@ -20,26 +20,6 @@ BLOCKS = (
     "conv_block_dims", "conv_block_alphas",
 )  # fmt: skip
 """Parameters that stand beside the picture of the blocks."""
-
-
-@dataclass(frozen=True)
-class Method:
-    """One way to train. presets: the folder of its presets."""
-
-    name: str
-    title: str
-    presets: str
-
-
-METHODS = {
-    method.name: method
-    for method in (
-        Method("lora", "LoRA", "lora"),
-        Method("dreambooth", "DreamBooth", "dreambooth"),
-        Method("finetune", "Fine-tuning", "finetune"),
-        Method("textual_inversion", "Textual inversion", "textual_inversion"),
-    )
-}
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sd_scripts.config import legacy, load, toml
+from sd_scripts.config.methods import METHODS
 from sd_scripts.config.schema import Notice, Problem
 from sd_scripts.errors import UserError
 from sd_scripts.events import write_whole
@@ -40,7 +41,7 @@ class Preset:
 
 def available(root: Path, method: str) -> dict[str, Path]:
     """Name -> file, of presets for the method: those that come with the program, then the user's own."""
-    folder = root / layout.METHODS[method].presets
+    folder = root / METHODS[method].name
     found = {_title(file): file for file in sorted(folder.glob("*.json"))}
     return {**found, **{f"{_title(file)} (mine)": file for file in sorted((folder / USER_FOLDER).glob("*.json"))}}
 
@@ -151,7 +152,7 @@ def write(
             if name
             else "Give the preset a name."
         )
-    file = root / layout.METHODS[method].presets / USER_FOLDER / f"{name}.json"
+    file = root / METHODS[method].name / USER_FOLDER / f"{name}.json"
     if file.exists() and not replace:
         raise BadPreset(f"There is a preset {name!r} already; choose another name, or tick the box to replace it.")
     try:

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
+from sd_scripts.config.methods import METHODS
 from sd_scripts.config.model import ModelConfig
 from sd_scripts.config.network import NetworkConfig
 from sd_scripts.config.schema import Group, Parameter
@@ -34,7 +35,7 @@ def what(entries: Entries) -> What:
     """Whatever else may be wrong with the form, so that a slip of the keyboard brings nothing into sight."""
     flat = entries.runs[0]
     model, network = _readable(ModelConfig, flat), _readable(NetworkConfig, flat)
-    return What(model.family, entries.method, network.kinds if entries.method == "lora" else (None,))
+    return What(model.family, entries.method, network.kinds if METHODS[entries.method].trains_network else (None,))
 
 
 def _readable(group: type[Chosen], flat: Mapping[str, object]) -> Chosen:

@@ -10,15 +10,12 @@ from functools import lru_cache
 from pathlib import Path
 
 from . import history, sizes
-from .config import full
-from .config.network import NetworkConfig, rates
-from .config.network_kinds import KINDS, Cost
+from .config.model_sizes import Sizes
 from .config.precision import PrecisionConfig
 from .config.saving import SavingConfig
 from .config.train_config import TrainConfig
 from .data.records import PlannedDataset
 from .plan import Plan
-from .sizes import Layers, Part, Sizes
 
 SINGLE, HALF, BYTE = 4, 2, 1  # bytes of a number
 LATENT_CHANNELS = 4
@@ -27,7 +24,6 @@ SAVED_PER_CHANNEL = {"sd1": 353, "sd2": 353, "sdxl": 643}
 CHECKPOINTED_PER_CHANNEL = {"sd1": 75, "sd2": 75, "sdxl": 70}
 AUTOCAST_BYTES = 3  # of a number that is kept for going back: half of them stay in 32 bits (norms, softmax)
 VAE_CHANNELS, VAE_COPIES = 128, 4
-ATTENTIONS = {"sd1": 16, "sd2": 16, "sdxl": 11}  # networks of a U-Net that can each read a new word in its own way
 
 OPTIMIZER_BYTES = {
     "adamw": 8, "adamw8bit": 2, "pagedadamw": 8, "pagedadamw8bit": 2, "pagedadamw32bit": 8, "adamwschedulefree": 8,
@@ -80,7 +76,7 @@ class Estimate:
 def of(config: TrainConfig, plan: Plan, runs: Path | None = None) -> Estimate:
     """runs: the folder of earlier runs' folders."""
     found = _sizes(config.model.pretrained_model_name_or_path, config.family)
-    trained = trained_numbers(config, found)
+    trained = config.method_kind.trained_numbers(config, found)
     pace = history.pace(config, runs)
     return Estimate(
         trained,
@@ -96,55 +92,6 @@ def _sizes(name: str, family: str) -> Sizes:
     return sizes.of_model(name, family)
 
 
-# How much is learned
-
-
-def trained_numbers(config: TrainConfig, found: Sizes) -> int | None:
-    """None where the kind of network doesn't say it in a simple sum, or reads it from a file."""
-    if config.method == "textual_inversion":
-        words, widths = config.textual_inversion, sum(found.parts[name].width for name in found.text_encoders)
-        return sum(words.words.values()) * widths * (ATTENTIONS[config.family] if words.xti else 1)
-    if config.method in full.METHODS:
-        return sum(found.parts[name].parameters for name in whole_parts(config, found))
-    trained = {name for name, rate in rates(config.network, config.optimizer).items() if rate}
-    parts = {name: part for name, part in found.parts.items() if name in trained}
-    return of_network(config.network.resolved(), parts, found.exact)
-
-
-def whole_parts(config: TrainConfig, found: Sizes) -> list[str]:
-    """The parts of the model that are trained themselves."""
-    if config.method not in full.METHODS:
-        return []
-    trained = full.part_rates(config)
-    trained["unet"] = max(config.full.block_lr, default=trained["unet"])
-    return [name for name in found.parts if trained.get(name)]
-
-
-def of_network(network: NetworkConfig, parts: dict[str, Part], exact: bool) -> int | None:
-    """The sum over layers; for LoRA, rank x (inputs + outputs) of each."""
-    kind = KINDS.get(network.kind or "")
-    cost = kind.cost if kind else None
-    is_plain = network.layers in (None, "full") and not network.block_dims and not network.dim_from_weights
-    if cost is None or not is_plain or network.use_tucker or (network.trains_convolutions and not exact):
-        return None
-    total = 0
-    for part in parts.values():
-        total += _of_layers(part.attention, network, cost)
-        if network.trains_convolutions:
-            total += _of_layers(part.around, network, cost)
-    return total
-
-
-def _of_layers(layers: Layers, network: NetworkConfig, cost: Cost) -> int:
-    """DoRA learns a length for each output besides."""
-    flat = sum(cost(inputs, outputs, network.network_dim) for inputs, outputs in layers.flat)
-    rank = network.convolution_rank
-    square = sum(cost(9 * inputs, outputs, rank) for inputs, outputs in layers.square) if rank else 0
-    reached = [*layers.flat, *(layers.square if rank else ())]
-    lengths = sum(outputs if network.wd_on_output else inputs for inputs, outputs in reached) if network.dora_wd else 0
-    return flat + square + lengths
-
-
 # Disk
 
 
@@ -153,7 +100,7 @@ def disk(config: TrainConfig, plan: Plan, found: Sizes, trained: int) -> Disk:
     what the optimizer remembers of them."""
     saving = config.saving
     number = {"float": SINGLE, "fp16": HALF, "bf16": HALF}.get(saving.save_precision or "", _trained_bytes(config))
-    written = found.parameters if config.method in full.METHODS else trained
+    written = found.parameters if config.method_kind.whole_parts(config) else trained
     each = SINGLE + average_bytes(config) + optimizer_bytes(config)
     state = trained * each if saving.save_state or saving.save_state_on_train_end else 0
     files, states = kept(saving, plan)
@@ -200,7 +147,7 @@ def memory(config: TrainConfig, plan: Plan, found: Sizes, trained: int) -> Memor
     """model = numbers of the frozen parts x bytes of the type they are computed in; a VAE whose latents are cached is
     not there, nor are text encoders whose outputs are. trained = numbers learned x (weight + gradient + optimizer, and
     where they are asked for: average, copies in half precision). pictures: see `pictures`."""
-    whole = whole_parts(config, found)
+    whole = config.method_kind.whole_parts(config)
     absent = set(found.text_encoders) if config.captions.caches_texts else set()
     if all(data.config.caches_latents for data in plan.datasets):
         absent.add("vae")
@@ -234,7 +181,7 @@ def pictures(config: TrainConfig, plan: Plan, found: Sizes) -> int:
 
 def average_bytes(config: TrainConfig) -> int:
     """The moving average is kept in 32 bits whatever the weights are."""
-    return SINGLE if config.full.ema and config.method in full.METHODS else 0
+    return SINGLE if config.full.ema and config.method_kind.whole_parts(config) else 0
 
 
 def optimizer_bytes(config: TrainConfig) -> int:

@@ -119,8 +119,9 @@ def make(config: TrainConfig) -> Plan:
             datasets.append(planned)
             problems += found
     problems += [*_masks(config), *_replaced(config.named().saving)]
-    if config.method == "textual_inversion":
-        problems += sentences.problems(config.textual_inversion, datasets)
+    words = config.method_kind.words(config)
+    if words:
+        problems += sentences.problems(words, datasets)
     if not any(data.records for data in datasets) and not any(problem.stops for problem in problems):
         problems.append(Problem("train_data_dir", "There is nothing to train; give at least one training image."))
     plan = Plan(

@@ -53,7 +53,7 @@ def test_as_many_numbers_are_trained_as_were_told(family, network, planned):
         )
     finally:
         method.adapters.detach()
-    assert estimate.trained_numbers(config, sizes.of_model("sd_scripts/starter/model", "sd1")) == stored
+    assert config.method_kind.trained_numbers(config, sizes.of_model("sd_scripts/starter/model", "sd1")) == stored
 
 
 @pytest.mark.parametrize(("settings", "numbers"), [
@@ -63,7 +63,7 @@ def test_a_new_word_is_a_few_vectors_and_so_is_its_file(planned, settings, numbe
     word = {"method": "textual_inversion", "token_string": "cat1", "init_word": "cat", "use_object_template": True}
     config, made = planned(**{**word, **settings})
     found = sizes.of_model("sd_scripts/starter/model", "sd1")
-    assert estimate.trained_numbers(config, found) == numbers
+    assert config.method_kind.trained_numbers(config, found) == numbers
     assert estimate.disk(config, made, found, numbers).file == 4 * numbers
 
 
@@ -105,7 +105,7 @@ def test_what_is_not_a_simple_sum_is_not_guessed(network, planned):
 def test_files_have_the_sizes_that_people_know(rank, expected):
     """In MB, of Stable Diffusion 1.5 in half precision."""
     config = load.from_flat({"network_dim": rank}).unwrap()
-    assert round(estimate.trained_numbers(config, sizes.of_family("sd1")) * 2 / 1e6) == expected
+    assert round(config.method_kind.trained_numbers(config, sizes.of_family("sd1")) * 2 / 1e6) == expected
 
 
 @pytest.mark.parametrize("settings, files, states", [

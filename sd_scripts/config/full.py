@@ -10,9 +10,11 @@ from .method_kind import WHOLE, MethodKind
 from .schema import AppliesTo, Ge, Group, Lt, Notice, Numbers, Problem, Ui
 
 if TYPE_CHECKING:
+    from .model_sizes import Sizes
     from .train_config import TrainConfig
 
-METHODS = ("dreambooth", "finetune")
+TITLES = {"dreambooth": "DreamBooth", "finetune": "Fine-tuning"}
+METHODS = tuple(TITLES)
 FULL = AppliesTo(methods=METHODS)
 MUCH = 5e-5
 """Rates above this ruin most models, where the rate is not a factor on one that the optimizer finds."""
@@ -160,4 +162,28 @@ def changes_texts(config: TrainConfig) -> bool:
     return any(rate for part, rate in part_rates(config).items() if part != "unet")
 
 
-KIND = MethodKind("A whole model", WHOLE, problems_with, changes_texts, "turn train_text_encoder off, or this")
+def whole_parts(config: TrainConfig) -> tuple[str, ...]:
+    trained = part_rates(config)
+    trained["unet"] = max(config.full.block_lr, default=trained["unet"])
+    return tuple(part for part, rate in trained.items() if rate)
+
+
+def trained_numbers(config: TrainConfig, sizes: Sizes) -> int:
+    return sum(sizes.parts[part].parameters for part in whole_parts(config) if part in sizes.parts)
+
+
+KINDS = tuple(
+    MethodKind(
+        name=name,
+        title=title,
+        method="full:FullMethod",
+        saves="A whole model",
+        formats=WHOLE,
+        problems=problems_with,
+        changes_texts=changes_texts,
+        way_out="turn train_text_encoder off, or this",
+        trained_numbers=trained_numbers,
+        whole_parts=whole_parts,
+    )
+    for name, title in TITLES.items()
+)

@@ -1,15 +1,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
+from .methods import METHODS
 from .schema import DDPM, AppliesTo, Ge, Group, Le, Notice, Problem, Ui
+
+if TYPE_CHECKING:
+    Method = str
+else:
+    Method = Literal[tuple(METHODS)]
 
 
 class ModelConfig(Group):
     title: ClassVar[str] = "Model"
 
-    method: Annotated[Literal["lora", "dreambooth", "finetune", "textual_inversion"], Ui(hidden=True)] = "lora"
+    method: Annotated[Method, Ui(hidden=True)] = "lora"
     """What is trained: a LoRA beside the model, the model itself, or new words for it."""
 
     pretrained_model_name_or_path: Annotated[str, Ui(label="Base model", kind="file", basic=True)] = (

@@ -11,6 +11,7 @@ from .method_kind import SMALL, MethodKind
 from .network import rates
 from .network_checks import counting_problems
 from .network_kinds import KINDS
+from .network_size import trained_numbers
 from .schema import Notice, Problem
 
 if TYPE_CHECKING:
@@ -84,4 +85,15 @@ def changes_texts(config: TrainConfig) -> bool:
     return any(rate for part, rate in rates(config.network, config.optimizer).items() if part != "unet")
 
 
-KIND = MethodKind("A network", SMALL, problems, changes_texts, "turn network_train_unet_only on, or this off")
+KIND = MethodKind(
+    name="lora",
+    title="LoRA",
+    method="adapter:AdapterMethod",
+    saves="A network",
+    formats=SMALL,
+    problems=problems,
+    changes_texts=changes_texts,
+    way_out="turn network_train_unet_only on, or this off",
+    trained_numbers=trained_numbers,
+    trains_network=True,
+)

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from .method_kind import MethodKind
-from .methods import METHODS
 from .schema import Notice, Problem
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ def across(config: TrainConfig) -> Iterator[Problem]:
     prediction_type = "v_prediction" if config.model.v_parameterization else "epsilon"
     yield from config.noise.problems_with(prediction_type)
     yield from config.loss.problems_with(prediction_type)
-    kind = METHODS[config.method]
+    kind = config.method_kind
     yield from kind.problems(config)
     yield from _format(config, kind)
     if config.captions.caches_texts:

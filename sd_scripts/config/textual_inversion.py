@@ -10,11 +10,14 @@ from .method_kind import SMALL, MethodKind
 from .schema import AppliesTo, Ge, Group, Le, Notice, Problem, Ui, split_numbers
 
 if TYPE_CHECKING:
+    from .model_sizes import Sizes
     from .train_config import TrainConfig
 
 HERE = AppliesTo(methods=("textual_inversion",))
 MOST_VECTORS = 75
 """As many as a caption has tokens in one piece."""
+ATTENTIONS = {"sd1": 16, "sd2": 16, "sdxl": 11}
+"""Networks of a U-Net that can each read a new word in its own way."""
 NOT_IN_A_WORD = "()[]{}|\\"
 """Letters to which captions and prompts give a meaning of their own."""
 NOT_IN_A_NAME = '/\\:*?"<>|'
@@ -159,8 +162,21 @@ def changes_texts(config: TrainConfig) -> bool:
     return True
 
 
-def output_name(config: TrainConfig) -> str:
-    return config.textual_inversion.output_name
+def trained_numbers(config: TrainConfig, sizes: Sizes) -> int:
+    words, widths = config.textual_inversion, sum(sizes.parts[name].width for name in sizes.text_encoders)
+    return sum(words.words.values()) * widths * (ATTENTIONS[config.family] if words.xti else 1)
 
 
-KIND = MethodKind("An embedding", SMALL, problems_with, changes_texts, "turn this off", output_name)
+KIND = MethodKind(
+    name="textual_inversion",
+    title="Textual inversion",
+    method="textual_inversion:TextualInversion",
+    saves="An embedding",
+    formats=SMALL,
+    problems=problems_with,
+    changes_texts=changes_texts,
+    way_out="turn this off",
+    trained_numbers=trained_numbers,
+    words=lambda config: config.textual_inversion,
+    output_name=lambda config: config.textual_inversion.output_name,
+)

@@ -13,6 +13,7 @@ from .full import FullConfig
 from .launch import LaunchConfig
 from .logging import LoggingConfig
 from .loss import LossConfig
+from .method_kind import MethodKind
 from .methods import METHODS
 from .model import ModelConfig
 from .network import NetworkConfig
@@ -57,13 +58,17 @@ class TrainConfig(BaseModel):
         return self.model.method
 
     @property
+    def method_kind(self) -> MethodKind:
+        return METHODS[self.method]
+
+    @property
     def adapter(self) -> str | None:
         """The kind of network that is trained, or None where the method trains none."""
-        return getattr(self.network, "kind", None) if self.method == "lora" else None
+        return self.network.kind if self.method_kind.trains_network else None
 
     def named(self) -> TrainConfig:
         """With a name for its files, where the method has one for those that are given none."""
-        name = self.saving.output_name or METHODS[self.method].output_name(self)
+        name = self.saving.output_name or self.method_kind.output_name(self)
         return self.model_copy(update={"saving": self.saving.model_copy(update={"output_name": name})})
 
     def value(self, parameter: Parameter) -> object:

@@ -74,7 +74,7 @@ class Rules:
     accumulation: int
     total_steps: int
     prior_loss_weight: float
-    words: TextualInversionConfig = TextualInversionConfig()
+    words: TextualInversionConfig | None = None
     varied: bool = True  # False for validation: nothing is drawn
 
 
@@ -200,7 +200,7 @@ class BatchMaker:
 
     def _sentence(self, record: ImageRecord, at: tuple[int, int, int]) -> tuple[str, ...]:
         words = self._rules.words
-        if record.is_reg or not words.uses_sentences:
+        if words is None or record.is_reg or not words.uses_sentences:
             return ()
         return (sentences.sentence(record, words, self._rng("sentence", at) if self._rules.varied else None),)
 
@@ -261,7 +261,7 @@ def records_of(plan: Plan) -> list[ImageRecord]:
 
 
 def _rules(config: TrainConfig, plan: Plan, varied: bool) -> Rules:
-    words = config.textual_inversion if config.method == "textual_inversion" else TextualInversionConfig()
+    words = config.method_kind.words(config)
     seed = config.training.seed or 0
     return Rules(seed, plan.accumulation, plan.total_steps, config.loss.prior_loss_weight, words, varied)
 

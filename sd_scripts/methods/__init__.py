@@ -1,22 +1,16 @@
-"""What is trained. A method is one file here, one group of settings, and one line in `METHODS`."""
+"""What is trained. A method is one file here and one group of settings, which declares it in `config.methods`."""
 
 from __future__ import annotations
 
-import importlib
+import pkgutil
 from typing import TYPE_CHECKING
+
+from ..config.methods import METHODS
 
 if TYPE_CHECKING:
     from ..config.train_config import TrainConfig
     from ..families.base import ModelFamily
     from .base import Method
-
-METHODS = {
-    "lora": "adapter.AdapterMethod",
-    "dreambooth": "full.FullMethod",
-    "finetune": "full.FullMethod",
-    "textual_inversion": "textual_inversion.TextualInversion",
-}
-"""Name of a method -> the class that does it, imported only when it is asked for."""
 
 
 def create(config: TrainConfig, family: ModelFamily, seed: int = 0) -> Method:
@@ -25,6 +19,6 @@ def create(config: TrainConfig, family: ModelFamily, seed: int = 0) -> Method:
 
 
 def kind(name: str) -> type[Method]:
-    module, class_name = METHODS[name].split(".")
-    found: type[Method] = getattr(importlib.import_module(f".{module}", __package__), class_name)
+    """The class that does it, imported only when it is asked for."""
+    found: type[Method] = pkgutil.resolve_name(f"{__name__}.{METHODS[name].method}")
     return found

@@ -9,8 +9,8 @@ import pytest
 
 from kohya_gui.app import PRESETS
 from kohya_gui.entries import Entries
-from kohya_gui.layout import METHODS
 from kohya_gui.preset_bar import PresetDesk
+from sd_scripts.config.methods import METHODS
 
 NOTHING = {"settings": {}}
 

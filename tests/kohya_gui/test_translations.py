@@ -13,6 +13,7 @@ import pytest
 
 from kohya_gui import layout, texts, theme, tool_page
 from sd_scripts.config import load
+from sd_scripts.config.methods import METHODS
 from sd_scripts.tools import TOOLS
 
 GUI = Path(texts.__file__).parent
@@ -52,7 +53,7 @@ def needed() -> frozenset[str]:
     }
     found |= {parameter.label for parameter in load.parameters().values() if layout.has_widget(parameter)}
     found |= {parameter.label for parameter in layout.shown_parameters()}
-    found |= {section.title for section in layout.sections()} | {method.title for method in layout.METHODS.values()}
+    found |= {section.title for section in layout.sections()} | {method.title for method in METHODS.values()}
     for tool in TOOLS.values():
         found |= {tool.title, tool.help, *(parameter.label for parameter in tool.parameters.values())}
     found |= {json.loads(file.read_text(encoding="utf-8"))["description"] for file in PRESETS.glob("*/*.json")}
