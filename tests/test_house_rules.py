@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from sd_scripts.config.methods import METHODS
+
 ROOT = Path(__file__).resolve().parents[1]
 OURS = ("sd_scripts", "kohya_gui", "setup")
 LONGEST_FILE, LONGEST_FUNCTION, MOST_PARAMETERS = 400, 60, 7
@@ -179,6 +181,26 @@ def test_no_function_takes_more_parameters_than_one_can_remember() -> None:
         if count > MOST_PARAMETERS:
             found.append(f"{path.relative_to(ROOT)}:{node.lineno} {node.name}: {count}")
     assert found == []
+
+
+def test_only_its_settings_and_its_own_file_ask_which_method_it_is() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{node.lineno}: {ast.unparse(node)}"
+        for path in sources()
+        if not inside(name_of(path), "sd_scripts.config", "sd_scripts.methods")
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.Compare) and _is_method_by_name([node.left, *node.comparators])
+    ]
+    assert found == []
+
+
+def _is_method_by_name(sides: list[ast.expr]) -> bool:
+    """`config.method == "lora"`, `method in ("dreambooth", "finetune")`, `config.method in METHODS`."""
+    texts = [ast.unparse(side) for side in sides]
+    by_name = any(isinstance(part, ast.Constant) and part.value in METHODS for side in sides for part in ast.walk(side))
+    return any(text.endswith("method") for text in texts) and (
+        by_name or any(text.endswith("METHODS") for text in texts)
+    )
 
 
 def test_there_is_no_drawer_for_odds_and_ends() -> None:
