@@ -54,8 +54,9 @@ class SettingsDesk:
         more = t("What the form opens with counts for new visitors from the next start on.")
         return self._saved(lambda: chosen, more)
 
-    def open_folders(self, lines: str) -> str:
-        return self._saved(lambda: replace(self.now, allow=folders(lines)), "")
+    def open_folders(self, lines: str) -> tuple[str, str]:
+        """What to say, and what is open now."""
+        return self._saved(lambda: replace(self.now, allow=folders(lines)), ""), self.rights()
 
     def _saved(self, chosen: Callable[[], Preferences], more: str) -> str:
         try:
@@ -189,7 +190,7 @@ def _training(desk: SettingsDesk) -> None:
                 elem_id="settings-resume",
             )
         save = gr.Button(t("Save settings"), variant="primary", elem_id="save-settings")
-        save.click(desk.save, [preset, resume], gr.HTML(elem_id="settings-saved"), **QUICK)
+        save.click(desk.save, [preset, resume], gr.HTML(elem_id="settings-saved"), trigger_mode="always_last", **QUICK)
 
 
 def _access(desk: SettingsDesk) -> None:
@@ -208,10 +209,12 @@ def _access(desk: SettingsDesk) -> None:
             )
         save = gr.Button(t("Allow these folders"), variant="primary", elem_id="save-allow", visible=shown)
         saved = gr.HTML(elem_id="settings-allowed")
-        kept = gr.Textbox(visible=False)
-        came = gr.context.Context.root_block.load(desk.opened, None, [rights, kept], **QUICK)
-        came.then(None, [kept, more], more, js="(kept, typed) => typed || kept")
-        save.click(desk.open_folders, more, saved, **QUICK).then(desk.rights, None, rights, **QUICK)
+        # What the page opens with may arrive after something was typed or saved, which then stays.
+        opened = [gr.Textbox(visible=False), gr.Textbox(visible=False)]
+        came = gr.context.Context.root_block.load(desk.opened, None, opened, **QUICK)
+        newer = "(rights, lines, shown, typed) => [shown || rights, typed || lines]"
+        came.then(None, [*opened, rights, more], [rights, more], js=newer)
+        save.click(desk.open_folders, more, [saved, rights], trigger_mode="always_last", **QUICK)
 
 
 def _browser() -> str:

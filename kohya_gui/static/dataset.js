@@ -76,6 +76,7 @@
         ...[".txt", ".caption", ".cap"].map((ending) => make("option", { value: ending }, ending)))
       this.undoButton = button("", () => this.step("undo"), { id: "ds-undo" })
       this.redoButton = button("", () => this.step("redo"), { id: "ds-redo" })
+      this.showHistory({ done: 0 })
       this.chips = make("div", { class: "chips" })
       this.count = make("p", { class: "count", role: "status" })
       this.grid = make("ol", { class: "grid" })
