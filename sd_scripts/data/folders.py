@@ -181,7 +181,7 @@ def _about_captions(found: Scan, files: Mapping[str, Entry], images: list[Entry]
     if not found.uncaptioned:
         return
     stems = [image.name[: image.name.rfind(".")] for image in images]
-    for other in texts.OTHER_ENDINGS:
+    for other in texts.OTHER_ENDINGS if len(files) > len(images) + found.captions else ():
         count = 0 if other == ending else sum(texts.file_for(stem, other, files) is not None for stem in stems)
         if count:
             message = f"{folder} holds {count} {other} files beside images without a {ending} file; "

@@ -20,7 +20,6 @@ NEWER = (".avif", ".jxl")
 WEBP_ANIMATED, WEBP_NOTES = 0x02, 0x0C  # flags; notes are EXIF and XMP
 SEVERAL_VIEWS = "MPO"
 """Photographs with other views of what they show, or with a small picture of themselves."""
-BLOCK = 4096  # bytes that are read at once; where it is given, opening a file is faster
 FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # JPEG markers that hold the size
 
 
@@ -67,7 +66,7 @@ class Header(NamedTuple):
 def look(path: str | Path) -> Header:
     """What a whole image file says of itself. Raises BadImage with the file's name where it is broken or cut off."""
     try:
-        with open(path, "rb", buffering=BLOCK) as file:
+        with open(path, "rb") as file:
             start = file.read(32)
             header = _header(file, start)
             in_doubt = cut_off.in_doubt(file, start)

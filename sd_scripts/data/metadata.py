@@ -89,7 +89,7 @@ def _parsed(file: Path, text: str, first_line: int) -> Any:
 
 @dataclass
 class _Places:
-    """Finds image files by the names that metadata gives them, and what they say of themselves; each folder is listed once."""
+    """Finds image files by the names that metadata gives them, and looks at them; each folder is listed once."""
 
     root: Path | None
     _names: dict[str, dict[str, str]] = field(default_factory=dict)

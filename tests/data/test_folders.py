@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -236,9 +237,13 @@ class TestBrokenImages:
         for name, content in (("text.png", b"hello"), ("empty.jpg", b""), ("torn.webp", b"RIFF\0\0")):
             good.with_name(name).write_bytes(content)
         assert problems(planned()) == [
-            f"train_data_dir: The image {good.with_name(name)} is broken or no image; "
-            "replace it or take it out of the folder."
-            for name in ("empty.jpg", "text.png", "torn.webp")
+            *(
+                f"train_data_dir: The image {good.with_name(name)} is broken or no image; "
+                "replace it or take it out of the folder."
+                for name in ("empty.jpg", "text.png")
+            ),
+            f"train_data_dir: The image {good.with_name('torn.webp')} is cut off; "
+            "copy or download it again, or take it out of the folder.",
         ]
 
     def test_a_hundred_get_twenty_sentences_and_a_sum(self, picture, planned):
@@ -250,13 +255,45 @@ class TestBrokenImages:
         assert sentences[-1] == f"train_data_dir: 80 more files in {good.parent} are broken."
 
 
+class TestAnimatedImages:
+    """Several pictures in one file, of which the first is trained."""
+
+    @pytest.fixture
+    def animated(self, picture):
+        def save(*names):
+            for name in names:
+                file = picture(f"1_cat/{name}")
+                with Image.open(file) as first:
+                    first.save(file, save_all=True, append_images=[first.rotate(90)], duration=100)
+            return file.parent
+
+        return save
+
+    def test_one_is_named(self, picture, planned, animated):
+        picture("1_cat/still.png")
+        folder = animated("a.webp")
+        said = f"train_data_dir: 1 image of {folder} is animated (a.webp); only its first picture is trained."
+        assert [notices(planned()), notices(planned())] == [[said], [said]]
+
+    def test_of_many_a_few_are_named_and_all_are_counted(self, planned, animated):
+        folder = animated("a.webp", "b.png", "c.webp", "d.png")
+        assert notices(planned()) == [
+            f"train_data_dir: 4 images of {folder} are animated (a.webp, b.png, c.webp and 1 more); "
+            "of each only the first picture is trained."
+        ]
+
+    def test_what_a_folder_remembers_of_itself_does_not_hide_them(self, planned, animated):
+        animated("a.webp")
+        assert notices(planned(cache_info=True)) == notices(planned(cache_info=True)) != []
+
+
 class TestMemory:
     """Sizes are remembered for as long as length and time of the file stay."""
 
     def test_the_second_look_opens_no_image(self, picture, planned, monkeypatch):
         picture("1_cat/a.png", (80, 64))
         planned()
-        monkeypatch.setattr(headers, "size_of", lambda path: pytest.fail("looked again"))
+        monkeypatch.setattr(headers, "look", lambda path: pytest.fail("looked again"))
         assert planned().datasets[0].records[0].size == (80, 64)
 
     def test_a_changed_image_is_looked_at_again(self, picture, planned):
@@ -271,7 +308,7 @@ class TestMemory:
         planned()
         picture("1_cat/b.png", (64, 90), caption="b")
         looked, read = [], []
-        monkeypatch.setattr(headers, "size_of", lambda path: looked.append(Path(path).name) or (64, 90))
+        monkeypatch.setattr(headers, "look", lambda path: looked.append(Path(path).name) or headers.Header(64, 90))
         monkeypatch.setattr(texts, "read_lines", lambda path: read.append(Path(path).name) or ("b",))
         for _ in range(2):
             records = planned().datasets[0].records
@@ -294,35 +331,24 @@ class TestMemory:
             file.write_text("{")
         assert planned().num_train_images == 1
 
+    def test_sizes_of_an_earlier_version_are_looked_at_again_and_the_rest_is_kept(
+        self, picture, planned, own_cache_folder, monkeypatch
+    ):
+        """It did not look whether an image was cut off."""
+        image = picture("1_cat/a.png", (80, 64), caption="hello")
+        planned()
+        (file,) = own_cache_folder.rglob("*.json")
+        known = json.loads(file.read_text())
+        names, lengths, times, _ = known.pop("headers")
+        file.write_text(json.dumps({**known, "sizes": [names, lengths, times, [[80, 64]]]}))
+        os.truncate(image, lengths[0] // 2)
+        os.utime(image, ns=(times[0], times[0]))
+        monkeypatch.setattr(texts, "read_lines", lambda path: pytest.fail("read again"))
+        assert len(problems(planned())) == 1
+
     def test_cache_info_trusts_the_file_in_the_folder(self, picture, planned):
         image = picture("1_cat/a.png", (80, 64), caption="hello")
         planned(cache_info=True)
         image.with_suffix(".txt").write_text("changed")
         assert planned(cache_info=True).datasets[0].records[0].captions == ("hello",)
         assert planned().datasets[0].records[0].captions == ("changed",)
-
-
-@pytest.mark.parametrize("ending", ["png", "jpg", "webp"])
-@pytest.mark.parametrize("orientation, size", [(1, (60, 40)), (3, (60, 40)), (6, (40, 60)), (8, (40, 60))])
-def test_a_size_is_that_of_the_picture_as_it_is_looked_at(tmp_path, ending, orientation, size):
-    exif = Image.Exif()
-    exif[headers.ORIENTATION] = orientation
-    file = tmp_path / f"a.{ending}"
-    Image.new("RGB", (60, 40)).save(file, exif=exif)
-    assert headers.size_of(file) == size
-
-
-@pytest.mark.parametrize(
-    "mode, name",
-    [("L", "a.png"), ("P", "b.png"), ("RGBA", "c.png"), ("CMYK", "d.jpg"), ("1", "e.bmp"), ("I;16", "f.png")],
-)
-def test_the_header_says_what_pillow_says(tmp_path, mode, name):
-    file = tmp_path / name
-    Image.new(mode, (37, 53)).save(file)
-    assert headers.size_of(file) == (37, 53)
-
-
-def test_a_long_comment_before_the_size_is_skipped(tmp_path):
-    file = tmp_path / "a.jpg"
-    Image.new("RGB", (37, 53)).save(file, comment=b"x" * 60000, progressive=True, quality=20)
-    assert headers.size_of(file) == (37, 53)

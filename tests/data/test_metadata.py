@@ -6,6 +6,7 @@ import json
 import os
 
 import pytest
+from PIL import Image
 
 from sd_scripts.data.metadata import captions_of
 
@@ -58,6 +59,19 @@ def test_images_without_words_get_an_empty_caption_and_a_notice(picture, planned
     assert [str(problem) for problem in planned(in_json=file).problems] == [
         f"in_json: 1 images in {file} have neither caption nor tags; they get an empty caption."
     ]
+
+
+def test_images_that_are_animated_or_cut_off_are_named(picture, planned, metadata):
+    whole, torn = picture("a.webp"), picture("b.jpg")
+    with Image.open(whole) as first:
+        first.save(whole, save_all=True, append_images=[first.rotate(90)])
+    os.truncate(torn, torn.stat().st_size - 100)
+    file = metadata({str(image): {"caption": "x"} for image in (whole, torn)})
+    for _ in range(2):
+        assert [str(problem) for problem in planned(in_json=file).problems] == [
+            f"in_json: The image {torn} is cut off; copy or download it again, or take it out of the folder.",
+            f"in_json: 1 image of {file} is animated ({whole}); only its first picture is trained.",
+        ]
 
 
 class TestSentences:
