@@ -76,7 +76,7 @@
         ...[".txt", ".caption", ".cap"].map((ending) => make("option", { value: ending }, ending)))
       this.undoButton = button("", () => this.step("undo"), { id: "ds-undo" })
       this.redoButton = button("", () => this.step("redo"), { id: "ds-redo" })
-      this.showHistory({ done: 0 })
+      this.showHistory({})
       this.chips = make("div", { class: "chips" })
       this.count = make("p", { class: "count", role: "status" })
       this.grid = make("ol", { class: "grid" })
@@ -309,11 +309,10 @@
       } catch (error) { this.say(error.message, true) }
     }
 
-    showHistory({ undo, redo, done }) {
+    showHistory({ undo, redo }) {
       const show = (made, words, what) => { made.disabled = !what; made.textContent = what ? `${words}: ${what}` : words; made.title = made.textContent }
       show(this.undoButton, t("Undo"), undo)
       show(this.redoButton, t("Redo"), redo)
-      this.undoButton.dataset.steps = done
     }
 
     async readTags() {
