@@ -173,12 +173,10 @@ def outcome(folder: ImageFolder, found: Outcome) -> dict[str, Any]:
 
 
 def history(folder: ImageFolder) -> dict[str, Any]:
-    """What can be undone and done again next, and how many steps there are."""
+    """What can be undone and done again next."""
     journal = folder.journal
     done, undone = journal.done(), journal.undone()
     return {
-        "done": len(done),
-        "undone": len(undone),
         "undo": sentences.shown(journal.step(done[-1]).words) if done else None,
         "redo": sentences.shown(journal.step(undone[0], undone=True).words) if undone else None,
     }

@@ -66,7 +66,7 @@ def test_an_edit_is_tried_applied_and_undone(client: TestClient, folder: Path) -
     assert tried["examples"] == [{"name": "1.png", "before": "cat, number 1", "after": "dog, number 1"}]
     assert (folder / "1.txt").read_text(encoding="utf-8") == "cat, number 1"
     done = post(client, "apply", folder, **edit).json()
-    assert done["history"] == {"done": 1, "undone": 0, "undo": "Replace 'cat' by 'dog'", "redo": None}
+    assert done["history"] == {"undo": "Replace 'cat' by 'dog'", "redo": None}
     assert (folder / "1.txt").read_text(encoding="utf-8") == "dog, number 1"
     assert client.get("/live/dataset/tags", params={"folder": str(folder)}).json()["tags"][:2] == [
         ["cat", 2],
