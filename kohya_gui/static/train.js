@@ -86,7 +86,7 @@
     },
     look,
     restore(text) {
-      const { values, baseline, said } = JSON.parse(text)
+      const { values = {}, baseline, said } = JSON.parse(text || "{}") // "": the app could not say it
       const untouched = Object.entries(values).filter(([key]) => !typed?.has(key))
       typed = null
       filled(Object.fromEntries(untouched), { baseline, said: said ?? undefined, last: true })

@@ -147,6 +147,14 @@ def test_a_start_waits_for_the_last_form(page: Any, app: Any) -> None:
     assert [app.store.settings(run)["max_train_steps"] for run in app.store.ids()] == [7]
 
 
+def test_without_the_last_form_the_page_is_of_use(page: Any, app: Any) -> None:
+    page.route("**/run/predict", lambda route: (route.abort(), page.unroute("**/run/predict")))
+    page.goto(app.url)
+    page.wait_for_selector("#p-output_name .tools", state="attached")
+    page.click("#print-command")
+    expect(page.locator("#command textarea")).to_have_value(re.compile("teapot"), timeout=PATIENCE)
+
+
 def asks_for_check(route: Any) -> bool:
     """It is told the form and what that is compared with, a start the form alone."""
     return len(json.loads(route.request.post_data)["data"]) == 2
