@@ -10,7 +10,7 @@ import tomlkit
 
 from sd_scripts.config import toml
 from sd_scripts.errors import UserError
-from sd_scripts.events import write_whole
+from sd_scripts.whole import write_whole
 
 HEADING = "What was chosen on the Settings page."
 KINDS: dict[str, type] = {"allow": list, "resume_lost": bool, "preset": str}

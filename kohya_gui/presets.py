@@ -14,8 +14,8 @@ from sd_scripts.config import legacy, load, toml
 from sd_scripts.config.methods import METHODS
 from sd_scripts.config.schema import Notice, Problem
 from sd_scripts.errors import UserError
-from sd_scripts.events import write_whole
 from sd_scripts.tools import settings_from_file
+from sd_scripts.whole import write_whole
 
 from . import layout
 from .values import typed

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import os
 import re
 import secrets
 import threading
@@ -16,7 +15,7 @@ from functools import cache
 from pathlib import Path
 
 from sd_scripts.errors import UserError
-from sd_scripts.events import write_whole
+from sd_scripts.whole import whole_file
 
 NAME = re.compile(r"[^\s:]{1,64}")
 SHORTEST_PASSWORD = 8
@@ -109,8 +108,9 @@ class Users:
         users = {**(_parsed(self.file) if self.file.is_file() else {}), name: hashed(password)}
         try:
             self.file.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(self.file, "".join(f"{who}:{stored}\n" for who, stored in users.items()))
-            os.chmod(self.file, 0o600)
+            with whole_file(self.file) as new:
+                new.touch(0o600)
+                new.write_text("".join(f"{who}:{stored}\n" for who, stored in users.items()), encoding="utf-8")
         except OSError as error:
             raise BadUsers(f"The file of users {self.file} can't be written ({error.strerror}).") from error
 

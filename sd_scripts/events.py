@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .errors import UserError
+from .whole import write_whole
 
 Request = Literal["stop", "stop_now", "save", "sample"]
 CHANGE = "change"
@@ -187,21 +188,6 @@ def _ends_torn(events: Path) -> bool:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - 1))
         return file.read() not in (b"", b"\n")
-
-
-def write_whole(file: Path, text: str, *, lasting: bool = True) -> None:
-    """Readers see the old text or the new one, never half of it; where it is lasting, even after a power loss."""
-    new = file.with_name(f"{file.name}.{os.getpid()}-{threading.get_ident()}.new")
-    try:
-        with new.open("w", encoding="utf-8") as opened:
-            opened.write(text)
-            if lasting:
-                opened.flush()
-                os.fsync(opened.fileno())
-        os.replace(new, file)
-    except OSError:
-        new.unlink(missing_ok=True)
-        raise
 
 
 @cache

@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 import pytest
 
-from sd_scripts.events import BadOutputFolder, Events, Heartbeat, RunFolder, boot_id, make_folder, write_whole
+from sd_scripts.events import BadOutputFolder, Events, Heartbeat, RunFolder, boot_id, make_folder
 
 
 @pytest.fixture
@@ -82,18 +82,6 @@ def test_a_full_disk_ends_nothing_and_loses_nothing(run: RunFolder) -> None:
     events.state("done")
     events.close()
     assert [event.get("step", event["kind"]) for event in run.read()[0]] == [0, 1, 2, 3, 4, "state"]
-
-
-def test_a_text_that_has_no_room_leaves_the_old_one(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(descriptor: int) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    write_whole(run.command, "old")
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"):
-        write_whole(run.command, "new")
-    assert run.command.read_text() == "old"
-    assert [file.name for file in run.path.iterdir() if file.is_file()] == ["command.txt"]
 
 
 def test_a_request_is_taken_once(run: RunFolder) -> None:

@@ -14,7 +14,8 @@ from typing import Any
 
 from sd_scripts.changes import checked
 from sd_scripts.errors import UserError
-from sd_scripts.events import Events, RunFolder, write_whole
+from sd_scripts.events import Events, RunFolder
+from sd_scripts.whole import write_whole
 
 from .process import Process, end
 from .store import RunStore

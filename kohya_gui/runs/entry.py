@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from sd_scripts.events import write_whole
+from sd_scripts.whole import write_whole
 
 FILE = "run.json"
 Status = Literal["", "queued", "starting", "cancelled"]

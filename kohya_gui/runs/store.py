@@ -16,7 +16,8 @@ from typing import Any
 
 from sd_scripts.config import toml
 from sd_scripts.errors import UserError
-from sd_scripts.events import BadOutputFolder, RunFolder, write_whole
+from sd_scripts.events import BadOutputFolder, RunFolder
+from sd_scripts.whole import write_whole
 
 from . import console, last_words, states
 from .entry import Entry

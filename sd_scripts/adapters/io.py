@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import pickle
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..errors import UserError
+from ..whole import whole_file
 
 DTYPES = {"float": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
@@ -28,29 +29,26 @@ def save(
     """
     plain = {key: value.detach().to("cpu", dtype or value.dtype).contiguous() for key, value in tensors.items()}
     if path.suffix == ".safetensors":
-        write_whole(path, lambda temporary: save_file(plain, temporary, metadata=dict(metadata)))
+        with saved(path) as new:
+            save_file(plain, new, metadata=dict(metadata))
     else:
-        write_whole(path, lambda temporary: torch.save(plain, temporary))
+        with saved(path) as new:
+            torch.save(plain, new)
 
 
-def write_whole(path: Path, write: Callable[[Path], None], key: str = "output_dir") -> None:
-    """Calls `write` with a path beside `path`, flushes what it wrote and renames it to `path`.
+@contextmanager
+def saved(path: Path, key: str = "output_dir") -> Iterator[Path]:
+    """The file to write, which takes the place of `path` when it is whole. Folders above it are made.
 
     Raises UserError, which names the setting `key`.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write(temporary)
-        temporary.chmod(0o666 & ~_umask())  # safetensors keeps its files from everyone else
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        with whole_file(path) as new:
+            yield new
+            new.chmod(0o666 & ~_umask())  # safetensors keeps its files from everyone else
     except (OSError, RuntimeError, SafetensorError) as error:
         raise UserError(_why(path, error, key)) from error
-    finally:  # also where it was interrupted
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 def _umask() -> int:

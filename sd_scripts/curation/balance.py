@@ -11,6 +11,7 @@ from pathlib import Path
 from ..data import headers
 from ..data.layout import NAME
 from ..errors import UserError
+from ..whole import write_whole
 
 MOST_REPEATS = 10_000
 
@@ -83,9 +84,7 @@ def write(file: Path, content: str) -> None:
     """Whole, and never over another file. Raises CannotBalance."""
     if file.exists():
         raise CannotBalance(f"There is already a file {file}; choose another name.")
-    part = file.with_name(f".{file.name}.{os.getpid()}.part")
     try:
-        part.write_text(content, encoding="utf-8")
-        part.replace(file)
+        write_whole(file, content, lasting=False)
     except OSError as error:
         raise CannotBalance(f"The file {file} can't be written: {error.strerror}; check the folder.") from error

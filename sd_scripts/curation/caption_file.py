@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from ..data.texts import BadCaption
 from ..errors import UserError
+from ..whole import whole_file
 
 BOM = "\ufeff"
 
@@ -32,19 +32,13 @@ def read(file: Path) -> str | None:
 def write(file: Path, content: str | None, surely: bool = False) -> None:
     """Written whole or not at all; None takes the file away again. surely: it is on the disk when this returns, which
     takes its time. Raises CannotWrite."""
-    part = file.with_name(f".{file.name}.{os.getpid()}.part")
     try:
         if content is None:
             file.unlink(missing_ok=True)
             return
-        with part.open("wb") as opened:
-            opened.write(content.encode("utf-8"))
-            if surely:
-                opened.flush()
-                os.fsync(opened.fileno())
-        part.replace(file)
+        with whole_file(file, lasting=surely) as new:
+            new.write_bytes(content.encode("utf-8"))
     except (OSError, UnicodeEncodeError) as error:
-        part.unlink(missing_ok=True)
         reason = getattr(error, "strerror", None) or "the text holds signs that are no Unicode"
         raise CannotWrite(f"The caption file {file} can't be written: {reason}; check folder and disk.") from error
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
+from ..whole import write_whole
 
 VERSION = 2
 Stamp = tuple[int, int]  # bytes, time of change in nanoseconds
@@ -88,11 +89,9 @@ class Index:
         if not self._changed:
             return
         columns = self._columns | {kind: _columns(rows) for kind, rows in self._rows.items()}
-        part = self.file.with_suffix(f".{os.getpid()}.part")
         with contextlib.suppress(OSError):
             self.file.parent.mkdir(parents=True, exist_ok=True)
-            part.write_text(json.dumps({"version": VERSION, **columns}), encoding="utf-8")
-            part.replace(self.file)
+            write_whole(self.file, json.dumps({"version": VERSION, **columns}), lasting=False)
             self._changed = False
 
     def _rows_of(self, kind: str) -> Rows:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from ..whole import write_whole
 from .buckets import Size
 from .records import Picture
 
@@ -44,7 +44,5 @@ class FolderInfo:
         entries = {p.path.name: {"caption": "\n".join(p.captions), "resolution": list(p.size)} for p in pictures}
         if entries == self._entries:
             return
-        part = self.file.with_suffix(f".{os.getpid()}.part")
         with contextlib.suppress(OSError):
-            part.write_text(json.dumps(entries, ensure_ascii=False, indent=1), encoding="utf-8")
-            part.replace(self.file)
+            write_whole(self.file, json.dumps(entries, ensure_ascii=False, indent=1), lasting=False)

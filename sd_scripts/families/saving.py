@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from ..adapters.io import DTYPES, write_whole
+from ..adapters.io import DTYPES, saved
 from ..errors import UserError
-from ..whole_folder import whole_folder
+from ..whole import whole_folder
 from .tensor_file import Entry, write
 
 if TYPE_CHECKING:
@@ -77,7 +77,8 @@ def _save_file(path: Path, tensors: Tensors, precision: str | None, metadata: Ma
         "global_step": int(metadata.get("ss_steps", 0)),
         **metadata,
     }
-    write_whole(path, lambda temporary: torch.save(content, temporary))
+    with saved(path) as new:
+        torch.save(content, new)
 
 
 def _write_tensors(path: Path, tensors: Tensors, precision: str | None, metadata: Mapping[str, str]) -> None:
@@ -121,8 +122,8 @@ def _save_network(network: Any, folder: Path, precision: str | None, pickled: bo
     tensors = _named(network)
     stem = "pytorch_model" if is_transformers else "diffusion_pytorch_model"
     if pickled:
-        content = _cast(tensors, precision)
-        write_whole(folder / f"{stem}.bin", lambda temporary: torch.save(content, temporary))
+        with saved(folder / f"{stem}.bin") as new:
+            torch.save(_cast(tensors, precision), new)
     else:
         stem = "model" if is_transformers else stem
         _write_tensors(folder / f"{stem}.safetensors", tensors, precision, {"format": "pt"})

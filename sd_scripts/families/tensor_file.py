@@ -18,7 +18,7 @@ from typing import BinaryIO
 import torch
 from torch import Tensor
 
-from ..adapters.io import write_whole
+from ..adapters.io import saved
 from ..errors import UserError
 from .detect import read_header
 from .sources import read_tensors
@@ -115,14 +115,10 @@ def write(
     ordered = dict(sorted(entries.items(), key=lambda item: -item[1].dtype.itemsize))  # so that all numbers are aligned
     header = _header(ordered, metadata)
     check_room(path, len(header) + sum(entry.size for entry in ordered.values()), key)
-
-    def stream(temporary: Path) -> None:
-        with temporary.open("wb") as file:
-            file.write(header)
-            for name, entry in ordered.items():
-                _append(file, name, entry, get(name))
-
-    write_whole(path, stream, key)
+    with saved(path, key) as new, new.open("wb") as file:
+        file.write(header)
+        for name, entry in ordered.items():
+            _append(file, name, entry, get(name))
 
 
 def _header(entries: Mapping[str, Entry], metadata: Mapping[str, str]) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ from PIL import Image
 from torch import Tensor, nn
 from transformers import CLIPTokenizer
 
+from ..whole import whole_file
 from . import captions, networks, pictures
 
 SAVE_EVERY = 60  # seconds
@@ -74,8 +74,8 @@ def fit(network: nn.Module, loss_at: Callable[[int], Tensor], plan: Fit, file: P
 
 def _save(network: nn.Module, optimizer: torch.optim.Optimizer, average: EMAModel, step: int, file: Path) -> None:
     parts = {"network": network.state_dict(), "optimizer": optimizer.state_dict(), "average": average.state_dict()}
-    torch.save({**parts, "step": step}, file.with_suffix(".new"))
-    os.replace(file.with_suffix(".new"), file)
+    with whole_file(file, lasting=False) as new:
+        torch.save({**parts, "step": step}, new)
 
 
 def _resume(network: nn.Module, optimizer: torch.optim.Optimizer, average: EMAModel, file: Path) -> int:

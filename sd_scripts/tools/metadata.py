@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..adapters.io import write_whole
+from ..adapters.io import saved
 from ..data import headers, texts
 from ..data.metadata import entries_of
 from ..errors import UserError
@@ -102,7 +102,5 @@ def _read(file: Path) -> Entries:
 
 
 def _write(file: Path, entries: Entries) -> None:
-    def write(place: Path) -> None:
-        place.write_text(json.dumps(entries, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
-
-    write_whole(file, write, "out_json")
+    with saved(file, "out_json") as new:
+        new.write_text(json.dumps(entries, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..adapters import hashes, modelspec
-from ..adapters.io import write_whole
+from ..adapters.io import saved
 from ..families.tensor_file import Entry, check_room, sizes
 from .networks import Factors, Network, base_family
 
@@ -41,7 +41,8 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], dtype: torch.dtype, 
     plain = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in tensors.items()}
     check_room(path, sizes(map(Entry.of, plain.values())))
     full = {**metadata, **hashes.tensor_hashes(plain, metadata)}
-    write_whole(path, lambda temporary: save_file(plain, temporary, metadata=full), "save_to")
+    with saved(path, "save_to") as new:
+        save_file(plain, new, metadata=full)
 
 
 def of_sizes(modules: Mapping[str, Factors]) -> dict[str, str]:

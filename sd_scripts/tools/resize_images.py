@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 from PIL import Image, ImageOps
 
-from ..adapters.io import write_whole
+from ..adapters.io import saved
 from ..data import headers
 from ..errors import UserError
 from .data_settings import ResizeImagesSettings
@@ -90,25 +89,19 @@ def _filter(image: Image.Image, settings: ResizeImagesSettings) -> Image.Resampl
 
 
 def _save(image: Image.Image, path: Path, is_jpeg: bool) -> None:
-    def write(place: Path) -> None:
+    with saved(path, KEY) as new:
         if is_jpeg:
-            image.save(place, "JPEG", quality=BEST, subsampling=0)
+            image.save(new, "JPEG", quality=BEST, subsampling=0)
         else:
-            (image if image.mode in IN_PNG else image.convert("RGB")).save(place, "PNG")
-
-    write_whole(path, write, KEY)
+            (image if image.mode in IN_PNG else image.convert("RGB")).save(new, "PNG")
 
 
 def _copy_others(source: Path, target: Path, image: str, names: list[str], sizes: tuple[str, ...]) -> None:
     for other in _beside(image, names):
         content = (source / other).read_bytes()
         for size in sizes:
-            copy = target / f"{Path(image).stem}+{size}{Path(other).suffix}"
-            write_whole(copy, partial(_write_bytes, content), KEY)
-
-
-def _write_bytes(content: bytes, place: Path) -> None:
-    place.write_bytes(content)
+            with saved(target / f"{Path(image).stem}+{size}{Path(other).suffix}", KEY) as new:
+                new.write_bytes(content)
 
 
 def _beside(image: str, names: list[str]) -> Iterator[str]:

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from ..errors import UserError
 from ..optim import given_rates
-from ..whole_folder import whole_folder
+from ..whole import whole_folder
 from .failures import first_line
 from .progress import Progress
 

@@ -120,21 +120,3 @@ def test_a_run_killed_at_any_time_goes_on_from_its_last_state(tiny_settings: dic
     resumed = trained({**settings, "resume": state})
     assert whole.keys() == resumed.keys()
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
-
-
-def test_what_a_killed_save_leaves_behind_is_not_taken_for_a_state(tmp_path: Path) -> None:
-    """The folder appears under its name only when it is whole."""
-    from sd_scripts.whole_folder import whole_folder
-
-    folder = tmp_path / "x-state"
-    folder.mkdir()
-    (folder / "old").write_text("old")
-    with pytest.raises(OSError, match="disk"), whole_folder(folder) as new:
-        (new / "model.safetensors").write_text("half")
-        raise OSError("disk")
-    assert [file.name for file in tmp_path.iterdir()] == ["x-state"] and (folder / "old").exists()
-    with whole_folder(folder) as new:
-        (new / "new").write_text("new")
-    assert [file.name for file in tmp_path.iterdir()] == ["x-state"] and [file.name for file in folder.iterdir()] == [
-        "new"
-    ]
