@@ -8,8 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..config.schema import Problem
+from ..errors import UserError
 from . import headers
+from .folders import MOST_NAMED
 from .headers import few
+from .index import Index
 from .records import Picture, Subset
 
 KEY = "conditioning_data_dir"
@@ -59,7 +62,7 @@ class Masks:
 
     def _listed(self, place: Path) -> dict[str, Path]:
         try:
-            names = headers.images_among(os.listdir(place))
+            names = self._looked_at(place)
         except OSError as error:
             message = f"The mask folder {place} can't be read: {error.strerror}; check its name."
             self._problems.append(Problem(KEY, message))
@@ -68,3 +71,16 @@ class Masks:
             message = f"The mask folder {place} holds no images; put a mask for each image there."
             self._problems.append(Problem(KEY, message))
         return {Path(name).stem: place / name for name in names}
+
+    def _looked_at(self, place: Path) -> list[str]:
+        """The names of the masks, after saying which are broken. Raises OSError."""
+        with os.scandir(place) as entries:
+            files = {entry.name: entry for entry in entries if entry.is_file()}
+        names, index = headers.images_among(files), Index(place)
+        heads = index.facts("headers", [files[name] for name in names], headers.look)
+        index.save()
+        broken = [str(head) for head in heads if isinstance(head, UserError)]
+        self._problems += [Problem(KEY, sentence) for sentence in broken[:MOST_NAMED]]
+        if len(broken) > MOST_NAMED:
+            self._problems.append(Problem(KEY, f"{len(broken) - MOST_NAMED} more files in {place} are broken."))
+        return names

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from sd_scripts.data.records import repeated_for
@@ -67,6 +69,20 @@ class TestMasks:
             "add one under the same name for each image.",
             f"conditioning_data_dir: b.png in {folder} belongs to no image; take out what isn't a mask.",
         ]
+
+    def test_masks_that_are_cut_off_are_named_before_the_start(self, picture, planned):
+        for number in range(22):
+            picture(f"1_cat/{number:02}.png")
+            mask = picture(f"masks/{number:02}.png", mode="L")
+            os.truncate(mask, mask.stat().st_size - 100)
+        for _ in range(2):
+            sentences = problems(planned(conditioning_data_dir=str(mask.parent), masked_loss=True))
+            assert len(sentences) == 21
+            assert sentences[-2:] == [
+                f"conditioning_data_dir: The image {mask.with_name('19.png')} is cut off; "
+                "copy or download it again, or take it out of the folder.",
+                f"conditioning_data_dir: 2 more files in {mask.parent} are broken.",
+            ]
 
     def test_a_mask_folder_needs_masked_loss(self, picture, planned):
         picture("1_cat/a.png")
