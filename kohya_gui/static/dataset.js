@@ -47,9 +47,9 @@
       this.ending = ".txt"
       this.tags = []
       this.selected = new Set()
-      this.unsaved = new Map() // name -> text that was typed but could not be saved yet
+      this.unsaved = new Map() // caption -> text that was typed but could not be saved yet
       this.saving = Promise.resolve()
-      this.offset = 0
+      this.offset = this.previews = this.steps = 0
       this.build()
       addEventListener("beforeunload", (event) => { if (this.unsaved.size) event.preventDefault() })
       this.open(new URLSearchParams(location.search).get("folder") || recall("kohya-gui-dataset") || "")
@@ -90,9 +90,9 @@
       this.kind = make("select", { id: "ds-kind", onchange: () => this.showFields() }, ...Object.entries(KINDS).map(([kind, { words }]) => make("option", { value: kind }, words())))
       this.fields = make("div", { class: "edit-fields" })
       this.scope = make("select", { id: "ds-scope", onchange: () => this.forget() })
-      this.applyButton = button(t("Apply"), () => this.edit("apply"), { id: "ds-apply", class: "main", disabled: true })
+      this.applyButton = button(t("Apply"), () => this.apply(), { id: "ds-apply", class: "main", disabled: true })
       this.edited = make("div", { class: "edited", role: "status" })
-      const form = make("form", { class: "edit", onsubmit: (event) => { event.preventDefault(); this.edit("try") } },
+      const form = make("form", { class: "edit", onsubmit: (event) => { event.preventDefault(); this.preview() } },
         labelled(t("What to do"), this.kind), this.fields, labelled(t("Which captions"), this.scope),
         make("div", { class: "buttons" }, make("button", { type: "submit", id: "ds-try" }, t("Preview")), this.applyButton))
       this.showFields()
@@ -117,7 +117,7 @@
     }
 
     // A preview holds only for what it was made of.
-    forget() { if (this.applyButton) { this.applyButton.disabled = true; put(this.edited) } }
+    forget() { if (this.applyButton) { this.previews++; this.applyButton.disabled = true; put(this.edited) } }
 
     say(words, bad = false) { this.said.textContent = words; this.said.classList.toggle("bad", bad) }
 
@@ -128,7 +128,10 @@
       try {
         const found = await call("folders", { path })
         if (isLate()) return
+        this.finishTyping()
         this.say("")
+        if (found.path !== this.folder) put(this.grid)
+        else for (const caption of this.unsaved.keys()) if (JSON.parse(caption).folder === found.path) this.unsaved.delete(caption)
         this.showFolders(found)
         if (this.input.value === typed) this.input.value = found.path
         this.folder = found.path
@@ -149,10 +152,8 @@
     }
 
     async reload() {
-      await this.saving
       this.tags = []
       this.selected.clear()
-      this.unsaved.clear()
       this.words.value = ""
       this.state.value = ""
       this.forget()
@@ -161,20 +162,47 @@
 
     asked(more = {}) { return { folder: this.folder, ending: this.ending, ...more } }
     search() { return { words: this.words.value, tags: this.tags, state: this.state.value } }
+    isShown({ folder, ending }) { return folder === this.folder && ending === this.ending }
+
+    // What changes captions is done one by one in the order in which it was asked for, and in the folder that was open then.
+    write(action) {
+      const done = this.saving.then(action)
+      this.saving = done.catch(() => {})
+      return done
+    }
+
+    // What is being typed is saved before its field goes.
+    finishTyping() {
+      const text = document.activeElement
+      if (this.grid.contains(text) && text.type === "textarea" && text.value !== text.asked) text.dispatchEvent(new Event("change"))
+    }
 
     async show(offset) {
+      const turn = this.turn = (this.turn || 0) + 1
       try {
-        const turn = this.turn = (this.turn || 0) + 1
-        await this.saving
+        const { saving } = this
+        await saving
         const found = await call("items", { offset, limit: PAGE }, this.asked(this.search()))
         if (turn !== this.turn) return
+        this.finishTyping()
+        if (saving !== this.saving) return this.show(offset)
         if (offset && !found.items.length) return this.show(0)
         Object.assign(this, { offset, all: found.all, found: found.found })
-        put(this.grid, ...found.items.map((item) => this.card(item)))
+        this.showCards(found.items)
         this.showPlace(found.items.length)
         this.showScope()
         this.say("")
-      } catch (error) { this.say(error.message, true) }
+      } catch (error) { if (turn === this.turn) this.say(error.message, true) }
+    }
+
+    // Whoever writes a caption goes on writing in it.
+    showCards(items) {
+      const text = this.grid.contains(document.activeElement) && document.activeElement, { selectionStart: from, selectionEnd: to } = text
+      const again = text.type === "textarea" && items.findIndex(({ name }) => name === text.closest("li").dataset.name)
+      put(this.grid, ...items.map((item) => this.card(item)))
+      const found = this.grid.children[again]?.querySelector("textarea")
+      found?.focus({ preventScroll: true })
+      found?.setSelectionRange(from, to)
     }
 
     showPlace(shown) {
@@ -205,20 +233,21 @@
 
     card(item) {
       const size = item.size ? `${item.size[0]} × ${item.size[1]}` : t("broken")
-      const waits = this.unsaved.has(item.name)
-      const note = make("p", { class: "note", role: "status" }, waits ? t("not saved yet") : item.problem)
+      const place = this.asked(), its = JSON.stringify({ ...place, name: item.name }), waits = this.unsaved.has(its)
+      const note = make("p", { class: item.problem ? "note bad" : "note", role: "status" }, waits ? t("not saved yet") : item.problem)
       const text = make("textarea", { rows: 4, "aria-label": t("Caption of {name}", { name: item.name }), placeholder: item.problem ? "" : t("no caption"), disabled: Boolean(item.problem), spellcheck: "false" })
-      text.value = waits ? this.unsaved.get(item.name) : item.caption
-      const save = () => { this.saving = this.saving.then(() => this.save(item, text, note)) }
+      text.value = text.asked = waits ? this.unsaved.get(its) : item.caption
+      const mark = (saved = "") => {
+        const same = text.value === item.caption
+        note.className = same && saved ? "note good" : "note"
+        note.textContent = same ? saved : t("not saved yet")
+        same ? this.unsaved.delete(its) : this.unsaved.set(its, text.value)
+      }
+      const fail = (error) => { note.className = "note bad"; note.textContent = error.message }
+      const save = () => { text.asked = text.value; this.write(() => this.save(item, text, place)).then(mark, fail) }
       text.addEventListener("change", save)
       text.addEventListener("keydown", (event) => { if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) { event.preventDefault(); save() } })
-      text.addEventListener("input", () => {
-        const same = text.value === item.caption
-        note.className = "note"
-        note.textContent = same ? "" : t("not saved yet")
-        if (same) this.unsaved.delete(item.name)
-        else this.unsaved.set(item.name, text.value)
-      })
+      text.addEventListener("input", () => mark())
       const check = make("input", { type: "checkbox", value: item.name, "aria-label": t("Select {name}", { name: item.name }), title: t("Shift selects all between") })
       check.checked = this.selected.has(item.name)
       check.addEventListener("click", (event) => this.select(check, event.shiftKey))
@@ -242,19 +271,13 @@
       this.forget()
     }
 
-    async save(item, text, note) {
+    async save(item, text, place) {
       const wanted = text.value
-      if (wanted === item.caption) { note.textContent = ""; return }
-      try {
-        const { history } = await call("caption", null, this.asked({ name: item.name, text: wanted, seen: item.caption }))
-        item.caption = wanted
-        if (text.value === wanted) this.unsaved.delete(item.name)
-        note.className = "note good"
-        note.textContent = t("saved")
-        this.showHistory(history)
-        this.readTags()
-        this.forget()
-      } catch (error) { note.className = "note bad"; note.textContent = error.message }
+      if (wanted === item.caption) return ""
+      const { history } = await call("caption", null, { ...place, name: item.name, text: wanted, seen: item.caption })
+      item.caption = wanted
+      if (this.isShown(place)) { this.showHistory(history); this.readTags(); this.forget() }
+      return t("saved")
     }
 
     enlarge(item) {
@@ -264,17 +287,33 @@
       dialog.showModal()
     }
 
-    async edit(path) {
+    wished() {
       const settings = Object.fromEntries(Object.entries(this.values).map(([name, read]) => [name, read()]))
       const scope = this.scope.value === "selected" ? { names: [...this.selected] } : this.search()
-      try {
-        this.applyButton.disabled = true
-        await this.saving
-        const outcome = await call(path, null, this.asked({ ...scope, kind: this.kind.value, settings }))
-        this.showOutcome(outcome, path === "apply")
-        if (path === "apply") await this.changed(outcome.history)
-      } catch (error) { put(this.edited, make("p", { class: "bad" }, error.message)) }
+      return this.asked({ ...scope, kind: this.kind.value, settings })
     }
+
+    // A preview counts if nothing that it was made of has changed since.
+    async preview() {
+      this.applyButton.disabled = true
+      await this.saving
+      const turn = ++this.previews
+      const show = (act) => (outcome) => { if (turn === this.previews) act(outcome) }
+      return call("try", null, this.wished()).then(show((outcome) => this.showOutcome(outcome, false)), show((error) => this.failed(error)))
+    }
+
+    async apply() {
+      const wished = this.wished()
+      this.applyButton.disabled = true
+      try {
+        const outcome = await this.write(() => call("apply", null, wished))
+        if (!this.isShown(wished)) return
+        this.showOutcome(outcome, true)
+        await this.changed(outcome.history)
+      } catch (error) { this.failed(error) }
+    }
+
+    failed(error) { put(this.edited, make("p", { class: "bad" }, error.message)) }
 
     showOutcome({ changed, looked_at, examples, skipped }, isDone) {
       const values = { changed: number(changed), all: number(looked_at) }
@@ -290,22 +329,24 @@
     async changed(history) { this.showHistory(history); await Promise.all([this.show(this.offset), this.readTags()]) }
 
     async step(which) {
+      const place = this.asked(), turn = ++this.steps
       try {
-        await this.saving
-        const { words, changed, history } = await call(which, null, this.asked())
-        await this.changed(history)
+        const { words, changed, history } = await this.write(() => call(which, null, place))
+        if (!this.isShown(place)) return
         this.forget()
+        await this.changed(history)
         const values = { what: words, count: number(changed) }
         const one = which === "undo" ? t("Undone: {what}.", values) : t("Done again: {what}.", values)
-        this.say(changed === 1 ? one : which === "undo" ? t("Undone: {what} ({count} captions).", values) : t("Done again: {what} ({count} captions).", values))
+        const said = changed === 1 ? one : which === "undo" ? t("Undone: {what} ({count} captions).", values) : t("Done again: {what} ({count} captions).", values)
+        if (turn === this.steps && this.isShown(place)) this.say(said)
       } catch (error) { this.say(error.message, true) }
     }
 
     async readHistory() {
-      const { folder } = this
+      const place = this.asked()
       try {
-        const history = await call("history", this.asked())
-        if (folder === this.folder) this.showHistory(history)
+        const history = await this.write(() => call("history", place))
+        if (this.isShown(place)) this.showHistory(history)
       } catch (error) { this.say(error.message, true) }
     }
 
@@ -316,14 +357,14 @@
     }
 
     async readTags() {
-      const { folder } = this
+      const turn = this.counting = (this.counting || 0) + 1
       try {
         const { all, tags } = await call("tags", this.asked())
-        if (folder !== this.folder) return
+        if (turn !== this.counting) return
         this.known = tags
         this.tagCount.textContent = all > tags.length ? t("{count} tags, the {shown} most frequent are shown", { count: number(all), shown: number(tags.length) }) : all === 1 ? t("1 tag") : t("{count} tags", { count: number(all) })
         this.listTags()
-      } catch (error) { this.say(error.message, true) }
+      } catch (error) { if (turn === this.counting) this.say(error.message, true) }
     }
 
     listTags() {

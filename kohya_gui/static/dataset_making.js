@@ -32,7 +32,7 @@
       return folder
     }
     async function send() {
-      const wanted = [...files.files], refused = []
+      const wanted = [...files.files], refused = [], before = page.folder
       if (!name.value.trim() || !wanted.length) return put(said, make("p", { class: "warn" }, t("Give the new folder a name and choose the files first.")))
       start.disabled = true
       let folder = ""
@@ -41,8 +41,9 @@
         try { folder = await one(file) } catch (error) { refused.push(error.message) }
       }
       start.disabled = false
-      put(said, make("p", { class: "good" }, t("{count} files were uploaded.", { count: number(wanted.length - refused.length) })), ...refused.slice(0, 10).map((words) => make("p", { class: "bad" }, words)))
-      if (folder) await page.open(folder)
+      put(said, make("p", { class: "good" }, t("{count} files were uploaded.", { count: number(wanted.length - refused.length) })), ...refused.slice(0, 10).map((words) => make("p", { class: "bad" }, words)),
+        folder && page.folder !== before && make("div", { class: "buttons" }, button(t("Open"), () => page.open(folder))))
+      if (folder && page.folder === before) await page.open(folder)
     }
     return part(t("Upload pictures"), false, make("p", { class: "quiet" }, t("Pictures and their caption files become a new folder on the machine that the app runs on.")),
       labelled(t("Name of the new folder"), name), labelled(t("Files"), files), make("div", { class: "buttons" }, start), said)
@@ -103,10 +104,11 @@
       if (whole.hidden) return
       name.value = `${last(detail.path)} balanced`
       put(said)
+      show([])
       try {
         const { folders } = await call("balance", { path: detail.path })
         if (page.folder === detail.path) show(folders)
-      } catch (error) { put(said, sentence(error)) }
+      } catch (error) { if (page.folder === detail.path) put(said, sentence(error)) }
     })
     return whole
   }

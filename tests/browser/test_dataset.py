@@ -170,6 +170,85 @@ def test_text_that_can_t_be_saved_stays_in_its_field(app: Any, browser_page: Any
     assert text(folder, "03") == "theirs"
 
 
+class Held:
+    """What is asked of the app under this path is kept until the test lets it go."""
+
+    def __init__(self, page: Any, path: str) -> None:
+        self.asked = re.compile(rf"/dataset/{path}")
+        self._routes: list[Any] | None = []
+        page.route(self.asked, self._take)
+
+    def _take(self, route: Any) -> None:
+        if self._routes is None:
+            route.continue_()
+        else:
+            self._routes.append(route)
+
+    def let_go(self) -> None:
+        routes, self._routes = self._routes or [], None
+        for route in routes:
+            route.continue_()
+
+
+def test_captions_are_saved_where_they_were_typed_whatever_is_opened_meanwhile(
+    app: Any, browser_page: Any, folder: Path
+) -> None:
+    page, other = browser_page, folder.parent / "10_dog"
+    other.mkdir()
+    for stem in ("00", "02"):
+        (other / f"{stem}.png").write_bytes((folder / f"{stem}.png").read_bytes())
+        (other / f"{stem}.txt").write_text(text(folder, stem), encoding="utf-8")
+    page.goto(f"{app.url}dataset?folder={folder}")
+    see(page, "#dataset .count", "1 to 60 of 70")
+    held = Held(page, "caption")
+    with page.expect_request(held.asked):
+        caption(page, "00.png").fill("a first cat")
+        caption(page, "00.png").press("Tab")
+    caption(page, "02.png").fill("a second cat")
+    page.fill("#ds-folder", str(other))
+    page.press("#ds-folder", "Enter")
+    expect(page.locator("#dataset .grid li")).to_have_count(0, timeout=PATIENCE)
+    held.let_go()
+    see(page, "#dataset .count", "1 to 2 of 2")
+    expect(caption(page, "02.png")).to_have_value("cat, blue scarf, sitting", timeout=PATIENCE)
+    assert [text(folder, "00"), text(folder, "02")] == ["a first cat\n", "a second cat\n"]
+    assert [text(other, "00"), text(other, "02")] == ["cat, blue scarf, sitting\n"] * 2
+
+
+def test_whoever_writes_a_caption_goes_on_when_a_late_answer_draws_the_page_anew(
+    app: Any, browser_page: Any, folder: Path
+) -> None:
+    page = browser_page
+    page.goto(f"{app.url}dataset?folder={folder}")
+    see(page, "#dataset .count", "1 to 60 of 70")
+    held = Held(page, "items")
+    with page.expect_request(held.asked):
+        page.fill("#ds-words", "scarf")
+    caption(page, "02.png").fill("a scarf of wool")
+    held.let_go()
+    see(page, "#dataset .count", "1 to 35 of 35 (70 in the folder)")
+    expect(caption(page, "02.png")).to_be_focused(timeout=PATIENCE)
+    expect(caption(page, "02.png")).to_have_value("a scarf of wool", timeout=PATIENCE)
+    assert text(folder, "02") == "a scarf of wool\n"
+
+
+def test_a_late_preview_of_other_settings_is_not_shown(app: Any, browser_page: Any, folder: Path) -> None:
+    page = browser_page
+    page.goto(f"{app.url}dataset?folder={folder}")
+    see(page, "#dataset .count", "1 to 60 of 70")
+    page.fill("#ds-find", "cat")
+    held = Held(page, "try")
+    with page.expect_request(held.asked):
+        page.click("#ds-try")
+    page.fill("#ds-find", "scarf")
+    with page.expect_response(held.asked) as late:
+        held.let_go()
+    late.value.finished()
+    page.evaluate("() => new Promise(requestAnimationFrame)")
+    expect(page.locator("#ds-apply")).to_be_disabled(timeout=PATIENCE)
+    expect(page.locator("#dataset .edited")).to_be_empty(timeout=PATIENCE)
+
+
 def test_folders_are_balanced_prepared_and_uploaded(
     app: Any, browser_page: Any, folder: Path, shoot: Callable[..., None], tmp_path: Path
 ) -> None:
