@@ -21,6 +21,7 @@ from .config.train_config import TrainConfig
 from .errors import ConfigError, UserError
 from .events import Events, RunFolder, make_folder
 from .training import failures, launch
+from .whole import write_whole
 
 DONE, UNEXPECTED, REFUSED = 0, 1, 2
 
@@ -81,11 +82,9 @@ def open_run(config: TrainConfig) -> RunFolder:
         return run
     run.create()
     if not run.config.exists():
-        run.config.write_text(toml.write_flat(to_flat(config)), encoding="utf-8")
-        run.command.write_text(
-            shlex.join([sys.executable, "-m", "sd_scripts.train", "--config_file", str(run.config)]) + "\n",
-            encoding="utf-8",
-        )
+        command = [sys.executable, "-m", "sd_scripts.train", "--config_file", str(run.config)]
+        write_whole(run.command, shlex.join(command) + "\n")
+        write_whole(run.config, toml.write_flat(to_flat(config)))
     return run
 
 
