@@ -42,3 +42,14 @@ def curve(text: str) -> tuple[str, float] | None:
 def numbers(text: str) -> tuple[float, ...]:
     """`1, 0.5` -> (1.0, 0.5). Raises ValueError where one is no number."""
     return tuple(map(float, text.replace(",", " ").split()))
+
+
+def differ(*texts: str | None) -> bool:
+    """Whether factors that are not 0 differ; where there is no text, they are 1. Raises ValueError as `numbers`."""
+    found: set[float] = set()
+    for text in texts:
+        named = curve(text or "")
+        if named and named[0] != "zeros":
+            return True
+        found |= {named[1]} if named else set(numbers(text)) if text else {1.0}
+    return len(found - {0.0}) > 1

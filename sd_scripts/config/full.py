@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 TITLES = {"dreambooth": "DreamBooth", "finetune": "Fine-tuning"}
 METHODS = tuple(TITLES)
 FULL = AppliesTo(methods=METHODS)
+NO_TEXT_ENCODER = "The text encoder is not trained, so it has no effect."
+NOTHING_LEFT = "Only the text encoder is trained, so nothing would be left to train; leave this empty."
+ONLY_WHICH_BLOCKS = "AdaFactor with relative_step finds one rate for everything, so it only says which are trained."
 MUCH = 5e-5
 """Rates above this ruin most models, where the rate is not a factor on one that the optimizer finds."""
 
@@ -79,7 +82,7 @@ def text_parts(family: str) -> tuple[str, ...]:
 def trains_text_encoder(config: TrainConfig) -> bool:
     """Whether the text encoder is to be trained at all, at whatever rate."""
     wanted = config.full.train_text_encoder
-    if config.training.stop_text_encoder_training in (0, "0%"):
+    if config.training.never_trains_text_encoder:
         return False
     return config.method == "dreambooth" if wanted is None else wanted
 
@@ -120,11 +123,14 @@ def _text_encoder_problems(config: TrainConfig) -> Iterator[Problem]:
         yield Problem("text_encoder_lr", f"It has {found} values, and the model has {have}; give {count} at most.")
     if not trains_text_encoder(config):
         if any(optimizer.text_encoder_lr):
-            yield Notice("text_encoder_lr", "The text encoder is not trained, so it has no effect.")
+            yield Notice("text_encoder_lr", NO_TEXT_ENCODER)
         if training.stop_text_encoder_training not in (None, 0, "0%"):
-            yield Notice("stop_text_encoder_training", "The text encoder is not trained, so it has no effect.")
+            yield Notice("stop_text_encoder_training", NO_TEXT_ENCODER)
         return
-    for part, rate in part_rates(config).items():
+    rates = part_rates(config)
+    if training.stop_text_encoder_training is not None and not any((rates["unet"], *config.full.block_lr)):
+        yield Problem("stop_text_encoder_training", NOTHING_LEFT)
+    for part, rate in rates.items():
         if part != "unet" and not rate:
             name = {"text_encoder_2": "second text encoder"}.get(
                 part, "first text encoder" if count > 1 else "text encoder"
@@ -140,7 +146,11 @@ def _block_problems(config: TrainConfig) -> Iterator[Problem]:
         )
     if rates and config.optimizer.unet_lr is not None:
         yield Notice("unet_lr", "block_lr gives each block its own rate, so it has no effect.")
-    if len({rate for rate in rates if rate}) > 1 and config.optimizer.finds_its_rate:
+    if len({rate for rate in rates if rate}) < 2:
+        return
+    if config.optimizer.is_relative_step:
+        yield Notice("block_lr", ONLY_WHICH_BLOCKS)
+    elif config.optimizer.finds_its_rate:
         message = f"{config.optimizer.optimizer_type} finds one rate for everything; give all blocks the same, or 0."
         yield Problem("block_lr", message)
 

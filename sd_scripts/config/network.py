@@ -328,7 +328,7 @@ class NetworkConfig(Group):
             )
 
 
-def rates(network: NetworkConfig, optimizer: Any) -> Mapping[str, float]:
+def rates(network: NetworkConfig, optimizer: Any, training: Any) -> Mapping[str, float]:
     """Part of the model -> its learning rate, 0 where the part is not trained.
 
     A rate that is not set (None, or no number for the text encoder) is `learning_rate`; 0 means 0. One number for the
@@ -336,8 +336,9 @@ def rates(network: NetworkConfig, optimizer: Any) -> Mapping[str, float]:
     """
     unet = optimizer.learning_rate if optimizer.unet_lr is None else optimizer.unet_lr
     texts = optimizer.text_encoder_lr or (optimizer.learning_rate,)
+    leaves_text = network.network_train_unet_only or training.never_trains_text_encoder
     return {
         "unet": 0.0 if network.network_train_text_encoder_only else unet,
-        "text_encoder": 0.0 if network.network_train_unet_only else texts[0],
-        "text_encoder_2": 0.0 if network.network_train_unet_only else texts[:2][-1],
+        "text_encoder": 0.0 if leaves_text else texts[0],
+        "text_encoder_2": 0.0 if leaves_text else texts[:2][-1],
     }

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def trained_numbers(config: TrainConfig, sizes: Sizes) -> int | None:
     """None where the kind of network doesn't say it in a simple sum, or reads it from a file."""
-    trained = {name for name, rate in rates(config.network, config.optimizer).items() if rate}
+    trained = {name for name, rate in rates(config.network, config.optimizer, config.training).items() if rate}
     parts = [part for name, part in sizes.parts.items() if name in trained]
     return _of_parts(config.network.resolved(), parts, sizes.exact)
 

@@ -70,6 +70,11 @@ class TrainingConfig(Group):
     def validates(self) -> bool:
         return self.validation_split > 0
 
+    @property
+    def never_trains_text_encoder(self) -> bool:
+        """Whatever its learning rate."""
+        return self.stop_text_encoder_training in (0, "0%")
+
     def relations(self) -> Iterator[Problem]:
         if self.max_train_epochs and "max_train_steps" in self.model_fields_set:
             yield Notice(

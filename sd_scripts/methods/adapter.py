@@ -34,9 +34,9 @@ class AdapterMethod(Method):
     def __init__(self, config: TrainConfig, family: ModelFamily, seed: int = 0) -> None:
         super().__init__(config, family, seed)
         self.network = config.network.resolved()
-        asked = rates(self.network, config.optimizer)
+        asked = rates(self.network, config.optimizer, config.training)
         self.rates = {part: asked[part] for part in PARTS[: 1 + len(family.text_encoders)]}
-        self.notices += part_notices(self.rates, self.network)
+        self.notices += part_notices(self.rates, self.network, config.training.never_trains_text_encoder)
         self._merge_base_weights()
         self.adapters = self._made(seed)
         self.adapters.to(weight_dtype(config))
@@ -124,12 +124,14 @@ class AdapterMethod(Method):
         return fields | spec | tensor_hashes(tensors, fields)
 
 
-def part_notices(part_rates: Mapping[str, float], network: NetworkConfig) -> Iterator[Notice]:
+def part_notices(part_rates: Mapping[str, float], network: NetworkConfig, leaves_text: bool) -> Iterator[Notice]:
     """A rate of 0 means that the part is not trained, and it should be said."""
     words = {"unet": "U-Net", "text_encoder": "text encoder", "text_encoder_2": "second text encoder"}
     for part, rate in part_rates.items():
         is_unet = part == "unet"
-        asked_for = network.network_train_text_encoder_only if is_unet else network.network_train_unet_only
+        asked_for = (
+            network.network_train_text_encoder_only if is_unet else network.network_train_unet_only or leaves_text
+        )
         if not rate and not asked_for:
             key = "unet_lr" if is_unet else "text_encoder_lr"
             yield Notice(key, f"It is 0, so the {words[part]} is not trained and not in the saved file.")

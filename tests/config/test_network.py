@@ -10,6 +10,7 @@ import pytest
 from sd_scripts.config.load import from_flat
 from sd_scripts.config.network import NetworkConfig, rates
 from sd_scripts.config.optimizer import OptimizerConfig
+from sd_scripts.config.training import TrainingConfig
 
 CASES: list[tuple[dict[str, Any], str]] = [
     (
@@ -134,8 +135,16 @@ def test_block_rates_may_be_given_as_numbers_of_toml() -> None:
 )
 def test_rates_of_the_parts(network: dict, optimizer: dict, expected: tuple[float, float]) -> None:
     """0 means not trained and is never replaced by learning_rate."""
-    found = rates(NetworkConfig(**network), OptimizerConfig(**optimizer))
+    found = rates(NetworkConfig(**network), OptimizerConfig(**optimizer), TrainingConfig())
     assert (found["unet"], found["text_encoder"]) == expected
+
+
+@pytest.mark.parametrize("stop", [0, "0%", -1])
+def test_a_text_encoder_that_is_stopped_at_once_is_not_trained(stop: object) -> None:
+    training = TrainingConfig(stop_text_encoder_training=stop)
+    assert rates(NetworkConfig(), OptimizerConfig(), training) == {"unet": 1e-4, "text_encoder": 0, "text_encoder_2": 0}
+    settings = {"stop_text_encoder_training": stop, "cache_text_encoder_outputs": True}
+    assert from_flat(settings).problems == []
 
 
 LYCORIS = {"network_module": "lycoris.kohya"}

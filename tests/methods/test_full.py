@@ -182,11 +182,13 @@ SAID: list[tuple[dict[str, Any], str]] = [
     ({"ema_decay": 0.9}, "ema_decay: It has no effect unless ema is on."),
     ({"block_lr": "1e-6"}, "block_lr: Learning rates of blocks has no effect on sd1 models; it works for sdxl."),
     ({"sdxl": True, "unet_lr": 1e-6, "block_lr": [1e-6] * 23}, "unet_lr: block_lr gives each block its own rate, so it has no effect."),
+    ({"sdxl": True, "optimizer_type": "AdaFactor", "block_lr": [1e-6, *[2e-6] * 22]}, "block_lr: AdaFactor with relative_step finds one rate for everything, so it only says which are trained."),
     ({"network_dim": 8}, "network_dim: Network rank has no effect on dreambooth training; it works for lora."),
 ]  # fmt: skip
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"text_encoder_lr": "1e-6 1e-6"}, "text_encoder_lr: It has 2 values, and the model has one text encoder; give 1 at most."),
     ({"sdxl": True, "text_encoder_lr": "1 1 1"}, "text_encoder_lr: It has 3 values, and the model has 2 text encoders; give 2 at most."),
+    ({"unet_lr": 0, "stop_text_encoder_training": "50%"}, "stop_text_encoder_training: Only the text encoder is trained, so nothing would be left to train; leave this empty."),
     ({"sdxl": True, "block_lr": "1e-6 1e-6"}, "block_lr: It has 2 values, and the U-Net of SDXL has 23 blocks; give 23."),
     ({"sdxl": True, "block_lr": [-1] * 23}, "block_lr: A learning rate can't be negative; use 0 to leave a block as it is."),
     ({"unet_lr": 0, "train_text_encoder": False}, "unet_lr: It is 0 and the text encoder is not trained, so nothing would be trained; change one of them."),
