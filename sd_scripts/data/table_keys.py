@@ -17,6 +17,9 @@ ALL: Levels = ("general", "dataset", "subset")
 UPPER: Levels = ("general", "dataset")
 SUBSET: Levels = ("subset",)
 
+PRESERVED = "diff_output_preservation"
+"""The attribute of images for which the model shall go on answering as it did before the training."""
+
 
 class SubsetKeys(Group):
     """What only a dataset file says about its subsets."""
@@ -39,7 +42,7 @@ class SubsetKeys(Group):
     """How often each image is trained in an epoch. 0 leaves the subset out."""
 
     custom_attributes: dict[str, Any] = {}
-    """Further facts about the images, which batches carry."""
+    """Further facts about the images, which batches carry. Training acts on diff_output_preservation."""
 
     network_multiplier: float = 1.0
     """Known to sd-scripts, where no training reads it either."""
@@ -47,10 +50,8 @@ class SubsetKeys(Group):
     def relations(self) -> Iterator[Problem]:
         if self.network_multiplier != 1.0:
             yield Notice("network_multiplier", "No training reads it, so it has no effect.")
-        if self.custom_attributes:
-            yield Notice(
-                "custom_attributes", "Batches carry them, but no training acts on them, so they have no effect."
-            )
+        if not isinstance(self.custom_attributes.get(PRESERVED, False), bool):
+            yield Problem("custom_attributes", f"{PRESERVED} must be true or false.")
 
 
 @dataclass(frozen=True)

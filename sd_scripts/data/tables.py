@@ -23,8 +23,9 @@ from ..config.train_config import TrainConfig
 from ..config.training import TrainingConfig
 from ..errors import UserError
 from .gather import DatasetSettings, Split
+from .headers import few
 from .records import Subset
-from .table_keys import KEYS, Kind, Level, SubsetKeys
+from .table_keys import KEYS, PRESERVED, Kind, Level, SubsetKeys
 
 KEY = "dataset_config"
 GROUPS: dict[str, type[Group]] = {
@@ -192,6 +193,7 @@ class _Reader:
         elif own.num_repeats < 1:
             self._say(Notice, "It is left out, because its num_repeats is 0.")
         else:
+            self._say_of_attributes(own.custom_attributes)
             yield Subset(
                 key=KEY,
                 dataset=merged.dataset,
@@ -204,6 +206,15 @@ class _Reader:
                 masked=masked,
                 attributes=own.custom_attributes,
             )
+
+    def _say_of_attributes(self, given: Mapping[str, Any]) -> None:
+        kind = self.config.method_kind
+        if given.get(PRESERVED) and not kind.trains_network:
+            reason = f"only a network can be left out again to see what the model said before, not {kind.title}"
+            self._say(Notice, f"custom_attributes: {PRESERVED} has no effect, because {reason}.")
+        others = [key for key in given if key != PRESERVED]
+        if others:
+            self._say(Notice, f"custom_attributes: No training acts on {few(others)}, so it has no effect.")
 
     def _without_twins(self, subsets: list[Subset], where: str) -> Iterator[Subset]:
         seen = set()

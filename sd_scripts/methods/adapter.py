@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -98,6 +99,14 @@ class AdapterMethod(Method):
             if self.adapters.targets[name].part != "unet":
                 module.requires_grad_(False)
                 module.zero_grad(set_to_none=True)
+
+    @contextmanager
+    def left_out(self) -> Iterator[None]:
+        self.adapters.detach()
+        try:
+            yield
+        finally:
+            self.adapters.attach()
 
     def after_step(self) -> dict[str, Tensor]:
         limit = self.network.scale_weight_norms

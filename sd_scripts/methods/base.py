@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -128,6 +129,10 @@ class Method(ABC):
     def to(self, device: torch.device | str) -> Self:
         self.trained.to(device)
         return self
+
+    def left_out(self) -> AbstractContextManager[None] | None:
+        """A context in which the model is as it was before the training; None where that is not kept."""
+        return None
 
     def after_step(self) -> dict[str, Tensor]:
         """What follows a change of the weights; figures for the log, which stay on the device."""

@@ -92,7 +92,7 @@ def build(parts: Parts) -> Trainer:
             parts, State(shape, method, optimizer, schedule, parts.accelerator.scaler, log.notice), rest
         ),
         sampler=_sampler(parts, family, rest),
-        validation=_validation(parts, family, objective, held_out, rest),
+        validation=_validation(parts, method, objective, held_out, rest),
         log=log,
         control=parts.control,
         progress=parts.progress,
@@ -226,14 +226,15 @@ def _sampler(parts: Parts, family: ModelFamily, rest: Rest) -> Sampler:
     )
 
 
-def _validation(parts: Parts, family: ModelFamily, objective: Objective, batches: Any, rest: Rest) -> Validation:
+def _validation(parts: Parts, method: Method, objective: Objective, batches: Any, rest: Rest) -> Validation:
     training, noise = parts.config.training, parts.config.noise
     return Validation(
         training=training,
         seed=training.validation_seed if training.validation_seed is not None else parts.seed,
         timesteps=timesteps(noise.min_timestep, noise.max_timestep),
         batches=batches,
-        family=family,
+        family=method.family,
+        method=method,
         objective=objective,
         rest=rest,
         autocast=parts.accelerator.autocast,

@@ -12,6 +12,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from .. import draws
+from . import preserving
 from .progress import Progress
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ class Trainer:
         latents_BCHW = self.family.latents(batch, draws.generator(self.rules.seed, "vae", *place))
         noisy = self.objective.disturb(latents_BCHW, draws.generator(self.rules.seed, "noise", *place))
         condition = self.family.condition(batch)
+        noisy = preserving.aimed(batch, noisy, condition, self.family, self.method)
         predicted_BCHW = self.family.predict(noisy.latents_BCHW, noisy.timesteps_B, condition)
         return self.objective.loss(predicted_BCHW, noisy, batch.masks_B1HW, batch.weights_B)
 

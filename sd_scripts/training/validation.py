@@ -11,6 +11,7 @@ import torch
 
 from .. import draws
 from ..config.training import TrainingConfig
+from . import preserving
 from .progress import Progress
 from .rest import Rest
 
@@ -33,6 +34,7 @@ class Validation:
     timesteps: Sequence[int]
     batches: Batches | None
     family: Any
+    method: Any
     objective: Any
     rest: Rest
     autocast: Callable[[], Any]
@@ -68,5 +70,7 @@ class Validation:
         latents_BCHW = self.family.latents(batch, generator)
         t_B = torch.full((len(latents_BCHW),), timestep, dtype=torch.long)
         noisy = self.objective.disturb(latents_BCHW, generator, t_B)
-        predicted_BCHW = self.family.predict(noisy.latents_BCHW, noisy.timesteps_B, self.family.condition(batch))
+        condition = self.family.condition(batch)
+        noisy = preserving.aimed(batch, noisy, condition, self.family, self.method)
+        predicted_BCHW = self.family.predict(noisy.latents_BCHW, noisy.timesteps_B, condition)
         return self.objective.loss(predicted_BCHW, noisy, batch.masks_B1HW, batch.weights_B)

@@ -130,8 +130,21 @@ def test_a_subset_twice_in_a_data_set_counts_once(table, planned):
 
 def test_custom_attributes_reach_the_records(table, planned):
     text = "[[datasets]]\n[[datasets.subsets]]\nimage_dir = '{b}'\n[datasets.subsets.custom_attributes]\nkeep = true"
-    (data,) = planned(dataset_config=table(text)).datasets
-    assert data.records[0].subset.attributes == {"keep": True}
+    plan = planned(dataset_config=table(text))
+    assert plan.datasets[0].records[0].subset.attributes == {"keep": True}
+    sentence = "data.toml, data set 1, subset 1: custom_attributes: No training acts on keep, so it has no effect."
+    assert f"dataset_config: {sentence}" in map(str, plan.problems)
+
+
+@pytest.mark.parametrize(("value", "sentences"), [
+    ("true", []), ("false", []),
+    ("'yes'", ["dataset_config: data.toml, data set 1, subset 1: custom_attributes: "
+               "diff_output_preservation must be true or false."]),
+])  # fmt: skip
+def test_of_custom_attributes_one_is_acted_on(table, planned, value, sentences):
+    marked = f"[datasets.subsets.custom_attributes]\ndiff_output_preservation = {value}"
+    plan = planned(dataset_config=table(SUBSET + marked))
+    assert [str(problem) for problem in plan.problems if "attributes:" in str(problem)] == sentences
 
 
 SUBSET = "[[datasets]]\n[[datasets.subsets]]\nimage_dir = '{b}'\n"
