@@ -113,7 +113,12 @@
       this.curvePart = make("section", { id: "live-curve", hidden: true }, make("div", { class: "curve-head" }, this.tabs, this.legend, smooth), make("div", { class: "canvas" }, canvas, tip))
     }
 
-    show(run) { this.run = run; this.listed = 0; this.forget(); put(this.log); this.closeChange(); this.spare(); this.tick() }
+    // What stands there is another run's until the answer about this one is there.
+    show(run) {
+      this.run = run; this.listed = 0; this.said.textContent = ""
+      this.body.inert = true
+      this.forget(); put(this.log); this.closeChange(); this.spare(); this.tick()
+    }
 
     async tick() {
       clearTimeout(this.timer)
@@ -124,6 +129,7 @@
         if (this.run) wait = await this.refresh(turn) ? QUICK : SLOW
         this.place.classList.remove("cut-off")
       } catch (error) {
+        if (turn !== this.turn) return
         this.place.classList.add("cut-off")
         this.said.textContent = error instanceof TypeError ? t("The app does not answer; training is not affected. Trying again …") : error.message
         this.broken = true
@@ -133,7 +139,9 @@
     }
 
     async list() {
+      const turn = this.listing = (this.listing || 0) + 1
       const { runs, tensorboard } = await call("runs")
+      if (turn !== this.listing) return
       this.listed = Date.now()
       if (!this.run && runs.length) this.run = (runs.find(({ state }) => state !== "queued") ?? runs[0]).id
       this.head.classList.toggle("empty", !runs.length)
@@ -150,7 +158,7 @@
       const state = await call(`${of(run)}/state?${new URLSearchParams(known)}`)
       if (run !== this.run || turn !== this.turn) return true
       if (this.broken) { this.said.textContent = ""; this.broken = false }
-      this.body.hidden = false
+      this.body.hidden = this.body.inert = false
       this.showState(state)
       this.showCurve(state)
       if (state.samples) { this.known.samples = state.samples.length; this.samples.show(run, state.samples) }
@@ -307,8 +315,12 @@
 
     // What a button asks for; what can't be done is said beneath.
     async do(path, body) {
+      const { run } = this
       let done = true
-      try { this.said.textContent = ""; await post(`${of(this.run)}/${path}`, body) } catch (error) { this.said.textContent = error.message; done = false }
+      try { this.said.textContent = ""; await post(`${of(run)}/${path}`, body) } catch (error) {
+        if (run === this.run) this.said.textContent = error.message
+        done = false
+      }
       this.tick()
       document.dispatchEvent(new Event("runs-changed"))
       return done

@@ -75,7 +75,7 @@
   class Samples {
     constructor(place) { this.place = place; this.forget() }
 
-    forget() { this.all = []; this.stepAt = null; this.atEnd = true; this.place.hidden = true }
+    forget() { this.all = []; this.stepAt = null; this.atEnd = true; this.place.hidden = true; put(this.place) }
 
     show(run, all) {
       this.run = run; this.all = all
@@ -88,7 +88,9 @@
       const rows = [...new Set(this.all.map(({ index }) => index))].sort((a, b) => a - b)
       const tab = (byStep, said) => button(said, () => { this.byStep = byStep; this.draw() }, { "aria-pressed": String(Boolean(this.byStep) === byStep) })
       const tabs = make("div", { class: "tabs", role: "group", "aria-label": t("Samples") }, tab(false, t("All")), tab(true, t("Step by step")))
+      const grid = () => this.place.querySelector(".grid"), top = grid()?.scrollTop ?? 0
       put(this.place, make("div", { class: "curve-head" }, make("h3", {}, t("Samples")), steps.length > 1 && tabs), ...(this.byStep ? this.oneStep(steps, rows) : this.everyStep(steps, rows)))
+      grid().scrollTop = top
     }
 
     prompt(index) { return this.all.findLast((sample) => sample.index === index).prompt || "" }

@@ -63,7 +63,7 @@
       for (const line of lines) this.runs.set(line.id, line)
       if (order) {
         this.order = order
-        for (const id of this.runs.keys()) if (!order.includes(id)) { this.runs.delete(id); this.rows.delete(id); this.chosen.delete(id) }
+        for (const id of this.runs.keys()) if (!order.includes(id)) { this.runs.delete(id); this.rows.delete(id); this.choose(id, false) }
       }
       for (const line of lines) this.showRow(line)
       this.arrange(Boolean(order))
@@ -95,7 +95,7 @@
 
     newRow(run) {
       const row = {}
-      row.check = make("input", { type: "checkbox", "aria-label": t("Choose {name}", { name: run.name }), onchange: () => this.choose(run.id, row.check.checked) })
+      row.check = make("input", { type: "checkbox", checked: this.chosen.has(run.id), "aria-label": t("Choose {name}", { name: run.name }), onchange: () => this.choose(run.id, row.check.checked) })
       row.name = button("", () => this.show(run.id), { class: "name", "data-do": "show" })
       row.badge = make("span", { class: "badge" })
       row.tags = make("span", { class: "tags" })
@@ -197,7 +197,9 @@
         make("form", { method: "dialog", onsubmit: async (event) => {
           if (event.submitter?.value !== "yes") return
           event.preventDefault()
+          event.submitter.disabled = true
           try { await action(); dialog.close() } catch (error) { said.textContent = error.message }
+          event.submitter.disabled = false
           this.tick()
         } }, make("h2", {}, title), ...fields, said, make("div", { class: "buttons" },
           make("button", { value: "yes", class: "yes" }, yes), make("button", { value: "no", formnovalidate: true }, t("Cancel")))))
@@ -224,9 +226,11 @@
       const names = ids.map((id) => this.runs.get(id)?.name || id)
       let found
       try { found = await Promise.all(ids.map((id) => call(`${of(id)}/files`))) } catch (error) { return this.say(error.message) }
+      if (this.place.querySelector("dialog")) return // pressed twice
       const files = found.flatMap((each) => each.files), size = found.reduce((sum, each) => sum + each.bytes, 0)
       const too = make("input", { type: "checkbox" })
       this.dialog(ids.length > 1 ? t("Delete {count} runs?", { count: ids.length }) : t("Delete {name}?", { name: names[0] }), [
+        ids.length > 1 && make("p", { class: "names" }, names.join(", ")),
         make("p", {}, t("Settings, curve, samples and log go for good.")),
         files.length > 0 && make("label", { class: "check" }, too, t("Delete the files that were trained too ({size})", { size: bytes(size) })),
         files.length > 0 && make("ul", { class: "files" }, ...files.slice(0, 12).map((file) => make("li", {}, file)), files.length > 12 && make("li", {}, "…")),

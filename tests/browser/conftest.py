@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import socket
@@ -211,6 +212,31 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Image.new("RGB", (64, 64), (40, 60 * number, 200)).save(folder / f"{number}.png")
         (folder / f"{number}.txt").write_text("a blue teapot", encoding="utf-8")
     return parent
+
+
+class Held:
+    """What a page asks of the app under this path is kept until the test lets it go, so that others overtake it."""
+
+    def __init__(self, page: Page, path: str) -> None:
+        self.asked = re.compile(re.escape(path))
+        self._routes: list[Any] | None = []
+        page.route(self.asked, self._take)
+
+    def _take(self, route: Any) -> None:
+        if self._routes is None:
+            route.continue_()
+        else:
+            self._routes.append(route)
+
+    def let_go(self) -> None:
+        routes, self._routes = self._routes or [], None
+        for route in routes:
+            route.continue_()
+
+
+@pytest.fixture
+def hold() -> type[Held]:
+    return Held
 
 
 @pytest.fixture

@@ -170,28 +170,8 @@ def test_text_that_can_t_be_saved_stays_in_its_field(app: Any, browser_page: Any
     assert text(folder, "03") == "theirs"
 
 
-class Held:
-    """What is asked of the app under this path is kept until the test lets it go."""
-
-    def __init__(self, page: Any, path: str) -> None:
-        self.asked = re.compile(rf"/dataset/{path}")
-        self._routes: list[Any] | None = []
-        page.route(self.asked, self._take)
-
-    def _take(self, route: Any) -> None:
-        if self._routes is None:
-            route.continue_()
-        else:
-            self._routes.append(route)
-
-    def let_go(self) -> None:
-        routes, self._routes = self._routes or [], None
-        for route in routes:
-            route.continue_()
-
-
 def test_captions_are_saved_where_they_were_typed_whatever_is_opened_meanwhile(
-    app: Any, browser_page: Any, folder: Path
+    app: Any, browser_page: Any, folder: Path, hold: Callable[..., Any]
 ) -> None:
     page, other = browser_page, folder.parent / "10_dog"
     other.mkdir()
@@ -200,7 +180,7 @@ def test_captions_are_saved_where_they_were_typed_whatever_is_opened_meanwhile(
         (other / f"{stem}.txt").write_text(text(folder, stem), encoding="utf-8")
     page.goto(f"{app.url}dataset?folder={folder}")
     see(page, "#dataset .count", "1 to 60 of 70")
-    held = Held(page, "caption")
+    held = hold(page, "/dataset/caption")
     with page.expect_request(held.asked):
         caption(page, "00.png").fill("a first cat")
         caption(page, "00.png").press("Tab")
@@ -216,12 +196,12 @@ def test_captions_are_saved_where_they_were_typed_whatever_is_opened_meanwhile(
 
 
 def test_whoever_writes_a_caption_goes_on_when_a_late_answer_draws_the_page_anew(
-    app: Any, browser_page: Any, folder: Path
+    app: Any, browser_page: Any, folder: Path, hold: Callable[..., Any]
 ) -> None:
     page = browser_page
     page.goto(f"{app.url}dataset?folder={folder}")
     see(page, "#dataset .count", "1 to 60 of 70")
-    held = Held(page, "items")
+    held = hold(page, "/dataset/items")
     with page.expect_request(held.asked):
         page.fill("#ds-words", "scarf")
     caption(page, "02.png").fill("a scarf of wool")
@@ -232,12 +212,14 @@ def test_whoever_writes_a_caption_goes_on_when_a_late_answer_draws_the_page_anew
     assert text(folder, "02") == "a scarf of wool\n"
 
 
-def test_a_late_preview_of_other_settings_is_not_shown(app: Any, browser_page: Any, folder: Path) -> None:
+def test_a_late_preview_of_other_settings_is_not_shown(
+    app: Any, browser_page: Any, folder: Path, hold: Callable[..., Any]
+) -> None:
     page = browser_page
     page.goto(f"{app.url}dataset?folder={folder}")
     see(page, "#dataset .count", "1 to 60 of 70")
     page.fill("#ds-find", "cat")
-    held = Held(page, "try")
+    held = hold(page, "/dataset/try")
     with page.expect_request(held.asked):
         page.click("#ds-try")
     page.fill("#ds-find", "scarf")

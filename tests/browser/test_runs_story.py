@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -182,6 +183,36 @@ def test_tags_notes_duplicate_search_and_delete(app: Any, browser_page: Any, sho
     page.locator(".runs-dialog .yes").click()
     expect(row(page, two)).to_have_count(0, timeout=PATIENCE)
     assert not (app.store.root / two).exists()
+
+
+def test_a_run_whose_folder_vanishes_takes_nothing_else_with_it(
+    app: Any, browser_page: Any, hold: Callable[..., Any]
+) -> None:
+    """Not even where the news of it come late."""
+    page = browser_page
+    gone, other = (app.store.create(name, {}) for name in ("gone", "other"))
+    for run in (gone, other):
+        app.store.folder(run).events.write_text('{"time": 1, "kind": "state", "state": "done"}\n', encoding="utf-8")
+    open_runs(page, app)
+    for run in (gone, other):
+        row(page, run).get_by_role("checkbox").check()
+    row(page, gone).locator(".name").click()
+    expect(page.locator("#live-run")).to_have_value(gone, timeout=PATIENCE)
+    held = hold(page, f"/runs/{gone}/state")
+    with page.expect_request(held.asked):
+        page.evaluate("() => { live.tick() }")
+    shutil.rmtree(app.store.root / gone)
+    expect(row(page, gone)).to_have_count(0, timeout=PATIENCE)
+    expect(page.locator("#runs-compare")).to_be_disabled(timeout=PATIENCE)
+    row(page, other).locator(".name").click()
+    see(page, "#live .folder", other)
+    with page.expect_response(held.asked) as late:
+        held.let_go()
+    late.value.finished()
+    page.evaluate("() => new Promise(requestAnimationFrame)")
+    see(page, "#live .folder", other)
+    expect(page.locator("#live .said")).to_be_empty(timeout=PATIENCE)
+    expect(page.locator("#live-run")).to_have_value(other, timeout=PATIENCE)
 
 
 def test_runs_are_compared(app: Any, browser_page: Any, shoot: Callable[..., None]) -> None:
