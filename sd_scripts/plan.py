@@ -22,7 +22,7 @@ from .data.records import PlannedDataset, Subset
 @dataclass(frozen=True)
 class Plan:
     """batches_per_epoch: of all processes together. steps_per_epoch: changes of the weights, the same in each
-    process."""
+    process. skipped: of total_steps, those that count as done."""
 
     datasets: tuple[PlannedDataset, ...]
     problems: tuple[Problem, ...]
@@ -32,6 +32,7 @@ class Plan:
     total_steps: int
     warmup_steps: int
     steps_given: bool  # the number of steps was given, not that of epochs
+    skipped: int = 0
 
     @property
     def num_train_images(self) -> int:
@@ -87,10 +88,11 @@ class Plan:
 
     def _steps(self) -> str:
         each = self.batches_per_process
+        without = f", of which {self.skipped} are skipped" if self.skipped else ""
         if self.steps_given:
             in_epochs = f"{each} / {self.accumulation} accumulation = {_many(self.steps_per_epoch, 'step')} an epoch"
-            return f"{in_epochs}; {_many(self.total_steps, 'step')} in {_many(self.epochs, 'epoch')}"
-        in_all = f"{_many(self.epochs, 'epoch')} = {_many(self.total_steps, 'step')}"
+            return f"{in_epochs}; {_many(self.total_steps, 'step')} in {_many(self.epochs, 'epoch')}{without}"
+        in_all = f"{_many(self.epochs, 'epoch')} = {_many(self.total_steps, 'step')}{without}"
         return f"{each} / {self.accumulation} accumulation x {in_all}"
 
 
@@ -158,9 +160,11 @@ def _with_steps(plan: Plan, config: TrainConfig) -> Plan:
         return plan
     epochs = config.training.max_train_epochs or math.ceil(config.training.max_train_steps / each)
     total = config.training.max_train_steps if plan.steps_given else epochs * each
+    skips = config.training.skip_until_initial_step and not config.saving.resume  # a state says it itself
     planned = replace(
-        plan, epochs=epochs, total_steps=total, warmup_steps=steps_of(config.optimizer.lr_warmup_steps, total)
-    )
+        plan, epochs=epochs, total_steps=total, warmup_steps=steps_of(config.optimizer.lr_warmup_steps, total),
+        skipped=config.training.first_step(each) if skips else 0,
+    )  # fmt: skip
     return replace(planned, problems=(*plan.problems, *_after_the_end(planned, config)))
 
 
@@ -169,6 +173,10 @@ def _after_the_end(plan: Plan, config: TrainConfig) -> Iterator[Problem]:
     if plan.warmup_steps >= plan.total_steps:
         steps = _many(plan.total_steps, "step")
         yield Notice("lr_warmup_steps", f"The training ends after {steps}, before the full learning rate is reached.")
+    if plan.skipped >= plan.total_steps:
+        key = "initial_step" if config.training.initial_step else "initial_epoch"
+        steps = _many(plan.total_steps, "step")
+        yield Problem(key, f"The training ends after {steps}, so skipping {plan.skipped} leaves nothing to train.")
     for group, what in ((config.saving, "save"), (config.sampling, "sample")):
         for unit, end in (("step", plan.total_steps), ("epoch", plan.epochs)):
             key = f"{what}_every_n_{unit}s"

@@ -148,6 +148,33 @@ def test_a_file_that_would_be_replaced_is_told_before_the_start(images, tmp_path
     assert not planned(folder, **name, resume=str(tmp_path)).problems
 
 
+SKIP = {"skip_until_initial_step": True}
+
+
+@pytest.mark.parametrize(("settings", "end"), [
+    ({"initial_step": 4}, "10 steps in 2 epochs"),
+    ({"initial_step": 4, **SKIP}, "10 steps in 2 epochs, of which 4 are skipped"),
+    ({"initial_epoch": 3, "max_train_epochs": 4, **SKIP}, "4 epochs = 20 steps, of which 10 are skipped"),
+    ({"initial_step": 4, **SKIP, "resume": "state"}, "10 steps in 2 epochs"),
+])  # fmt: skip
+def test_the_sum_says_which_steps_are_skipped(images, settings, end):
+    assert planned(images({"1_cat": [SQUARE] * 5}), **{"max_train_steps": 10, **settings}).sum_text.endswith(end)
+
+
+@pytest.mark.parametrize(("settings", "sentence"), [
+    ({"initial_step": 10}, None),
+    ({"initial_step": 10, **SKIP},
+     "initial_step: The training ends after 10 steps, so skipping 10 leaves nothing to train."),
+    ({"initial_step": 99, "max_train_epochs": 2, **SKIP},
+     "initial_step: The training ends after 10 steps, so skipping 99 leaves nothing to train."),
+    ({"initial_epoch": 3, **SKIP},
+     "initial_epoch: The training ends after 10 steps, so skipping 10 leaves nothing to train."),
+])  # fmt: skip
+def test_something_must_be_left_to_train(images, settings, sentence):
+    found = planned(images({"1_cat": [SQUARE] * 5}), **{"max_train_steps": 10, **settings}).problems
+    assert [str(problem) for problem in found if problem.stops] == ([sentence] if sentence else [])
+
+
 @pytest.mark.parametrize(("settings", "sentence"), [
     ({"lr_warmup_steps": 10}, "lr_warmup_steps: The training ends after 10 steps, before the full learning rate is "
      "reached."),

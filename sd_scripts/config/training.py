@@ -75,6 +75,10 @@ class TrainingConfig(Group):
         """Whatever its learning rate."""
         return self.stop_text_encoder_training in (0, "0%")
 
+    def first_step(self, steps_per_epoch: int) -> int:
+        """After which step counting begins."""
+        return self.initial_step or ((self.initial_epoch or 1) - 1) * steps_per_epoch
+
     def relations(self) -> Iterator[Problem]:
         if self.max_train_epochs and "max_train_steps" in self.model_fields_set:
             yield Notice(
@@ -87,14 +91,6 @@ class TrainingConfig(Group):
             )
         if self.initial_step and self.initial_epoch:
             yield Notice("initial_epoch", "The initial step wins over it.")
-        if self.initial_step and not self.max_train_epochs and self.initial_step >= self.max_train_steps:
-            yield Problem(
-                "initial_step", f"{self.initial_step} leaves nothing to train; it must be below max_train_steps."
-            )
-        if self.skip_until_initial_step and self.max_train_epochs and (self.initial_epoch or 1) > self.max_train_epochs:
-            yield Problem(
-                "initial_epoch", f"{self.initial_epoch} leaves nothing to train; it must be at most max_train_epochs."
-            )
         for key in ("validation_seed", "validate_every_n_steps", "validate_every_n_epochs", "max_validation_steps"):
             if getattr(self, key) is not None and not self.validates:
                 yield Notice(key, "It has no effect unless a validation split is set.")

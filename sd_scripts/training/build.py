@@ -102,7 +102,7 @@ def build(parts: Parts) -> Trainer:
 
 def begin(progress: Progress, training: TrainingConfig, shape: Shape) -> None:
     """Where counting begins; a state that is resumed says it better afterwards."""
-    step = training.initial_step or ((training.initial_epoch or 1) - 1) * shape.steps_per_epoch
+    step = training.first_step(shape.steps_per_epoch)
     progress.epoch, rest = divmod(step, shape.steps_per_epoch)
     if training.skip_until_initial_step:
         progress.step, progress.batches = step, rest * shape.accumulate

@@ -47,6 +47,10 @@ def run_training(config: TrainConfig, run: RunFolder | None, events: Events) -> 
             log = Log(events, tracked)
             if tracked.address:
                 log.notice("log_with", f"W&B shows this run at {tracked.address}")
+            if resume_from and resumed >= plan.total_steps:
+                log.notice(
+                    "resume", f"{resume_from} is of step {resumed}, with which the training ends; raise its length."
+                )
             _train(Parts(config, plan, run, accelerator, control, log, progress, resume_from))
 
 

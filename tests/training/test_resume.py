@@ -54,6 +54,15 @@ def test_a_finished_training_goes_on_when_more_steps_are_asked_for(train: Any) -
     assert longer.weights() == train(max_train_steps=6).weights()
 
 
+def test_a_training_that_is_over_says_so_when_it_is_resumed(train: Any) -> None:
+    state = str(train(max_train_steps=1, save_state=True).output / "tiny-state")
+    again = train(max_train_steps=1, resume=state)
+    assert again.losses == []
+    assert f"{state} is of step 1, with which the training ends; raise its length." in [
+        notice["message"] for notice in again.of("notice")
+    ]
+
+
 def test_a_state_without_our_additions_is_placed_by_its_step(train: Any) -> None:
     whole = train(**SAVING)
     weights, state = whole.weights(), whole.output / "tiny-step00000004-state"
