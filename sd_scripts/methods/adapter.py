@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from .. import adapters
 from ..adapters import io
+from ..adapters.adapter_set import by_module
 from ..adapters.hashes import tensor_hashes
 from ..adapters.modelspec import LORA
 from ..config.network import NetworkConfig, rates
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from ..config.train_config import TrainConfig
     from ..families.base import ModelFamily
 
+NO_BASE = "base_weights: {} is for another kind of model than this one; choose a fitting one, or leave it out."
 PARTS = ("unet", "text_encoder", "text_encoder_2")
 """A model has as many of them as it has text encoders, and one."""
 
@@ -48,7 +50,12 @@ class AdapterMethod(Method):
         factors = self.network.base_weights_multiplier or (1.0,) * len(self.network.base_weights)
         for name, factor in zip(self.network.base_weights, factors, strict=True):
             tensors, _ = io.load(Path(name), "base_weights")
-            missing = adapters.merge(tensors, targets, factor)
+            try:
+                missing = adapters.merge(tensors, targets, factor)
+            except RuntimeError as error:  # of a shape
+                raise UserError(NO_BASE.format(name)) from error
+            if len(missing) == len(by_module(tensors)):
+                raise UserError(NO_BASE.format(name))
             if missing:
                 self.notices.append(
                     Notice(

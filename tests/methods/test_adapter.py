@@ -94,6 +94,20 @@ def test_base_weights_are_merged_before_training(method: Make, tmp_path: Path) -
     assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(drawn(off.family), drawn(method().family), strict=True))
 
 
+@pytest.mark.parametrize("changed", ["other names", "other shapes"])
+def test_base_weights_of_another_kind_of_model_are_refused(method: Make, tmp_path: Path, changed: str) -> None:
+    shape = 16 if changed == "other names" else 24
+    name = "lora_te2_layer" if changed == "other names" else "lora_te_text_model_encoder_layers_0_self_attn_q_proj"
+    tensors = {f"{name}.lora_down.weight": torch.ones(2, shape), f"{name}.lora_up.weight": torch.ones(shape, 2)}
+    io.save(tmp_path / "other.safetensors", {**tensors, f"{name}.alpha": torch.tensor(1.0)}, {})
+    with pytest.raises(UserError) as raised:
+        method(base_weights=[str(tmp_path / "other.safetensors")])
+    assert str(raised.value) == (
+        f"base_weights: {tmp_path / 'other.safetensors'} is for another kind of model than this one; "
+        "choose a fitting one, or leave it out."
+    )
+
+
 @pytest.mark.parametrize(
     ("settings", "parts", "notices"),
     [
