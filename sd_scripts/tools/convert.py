@@ -28,6 +28,7 @@ from .networks import (
     base_family,
     open_file,
     open_network,
+    refuse_others,
     saved_dtype,
 )  # fmt: skip
 from .places import TEXT, TEXT_1, TEXT_2, UNET, stored_as_convolution
@@ -75,6 +76,7 @@ def run(settings: ConvertSettings, say: Say) -> None:
         save(save_to, modules, dtype, {**found, **metadata, **of_sizes(modules)})
     else:
         network = open_network(settings.model, "model")
+        refuse_others("model", network.path, network.modules)
         modules = {name: network.factors(name) for name in network.modules}
         dtype = saved_dtype(settings.save_precision, network.dtype)
         metadata = {key: value for key, value in network.metadata.items() if not key.startswith("sshs_")}
@@ -106,11 +108,11 @@ def diffusers_path(name: str, names: Names) -> str:
     return PARTS[prefix] + (renamed(path, names) or path if prefix == UNET else path)
 
 
-def from_diffusers(file: TensorFile) -> tuple[dict[str, Factors], str]:
+def from_diffusers(file: TensorFile, setting: str = "model") -> tuple[dict[str, Factors], str]:
     """Modules under sd-scripts' names, and the family. Raises UserError where tensors are named in no known way."""
     found: dict[str, dict[str, Tensor]] = {}
     for key in file.entries:
-        path, kind = _split(key, file)
+        path, kind = _split(key, file, setting)
         found.setdefault(path, {})[kind] = file.get(key).float()
     family = _family(found)
     names = ldm.unet_names(SDXL) if family == "sdxl" else {}
@@ -118,13 +120,16 @@ def from_diffusers(file: TensorFile) -> tuple[dict[str, Factors], str]:
     modules = {}
     for path, tensors in found.items():
         if not {DOWN, UP} <= set(tensors):
-            raise UserError(f"model: {file.path} has only one half of {path}; it is damaged, get it again.")
+            raise UserError(f"{setting}: {file.path} has only one half of {path}; it is damaged, get it again.")
         name = kohya_name(path, family, names)
         modules[name] = _factors(name, tensors, given(path), family)
+    refuse_others(setting, file.path, modules)
+    if not modules:
+        raise UserError(f"{setting}: {file.path} holds nothing; choose another file.")
     return modules, family
 
 
-def _split(key: str, file: TensorFile) -> tuple[str, str]:
+def _split(key: str, file: TensorFile, setting: str) -> tuple[str, str]:
     """`unet.mid_block.attentions.0.proj_in.lora_A.weight` -> its path with the part's name, and which half it is."""
     for ending, kind in ENDINGS:
         path = ending.sub("", key)
@@ -134,7 +139,7 @@ def _split(key: str, file: TensorFile) -> tuple[str, str]:
                 path = ("text_encoder." if "text_model" in path or ".self_attn." in path else "unet.") + path
             return re.sub(r"\.to_out$", ".to_out.0", path), kind
     raise UserError(
-        f"model: {file.path} is not a LoRA in the layout of diffusers or PEFT: it has {key}; choose another file."
+        f"{setting}: {file.path} is not a LoRA in the layout of diffusers or PEFT: it has {key}; choose another file."
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from ..adapters import kind_of
 from ..adapters.hashes import file_hashes
@@ -12,7 +13,7 @@ from ..errors import UserError
 from ..families import detect
 from ..families.tensor_file import TensorFile
 from ..words.files import ONE, PARTS
-from .convert import PEFT_DOWN, is_diffusers
+from .convert import PEFT_DOWN, from_diffusers, is_diffusers
 from .networks import ALPHA, DOWN, PREFIXES, Network, family_of_metadata, family_of_tensors, open_file
 from .progress import amount
 from .settings import InspectSettings
@@ -32,14 +33,24 @@ BELOW = (DOWN, "hada_w1_b", "lokr_w2_b", "lokr_w1_b")
 """Tensors that have the rank first."""
 
 
+@dataclass(frozen=True)
+class Module:
+    """A network's share in one layer. rank, alpha: None for kinds that have none."""
+
+    kind: str
+    rank: int | None
+    alpha: float | None
+
+
 def run(settings: InspectSettings, say: Say) -> None:
     file = open_file(settings.file, "file")
     size = f"{file.path.stat().st_size / 1e6:,.1f} MB"
     say(f"{file.path.name}: {amount(len(file.entries), 'tensor')}, {size}, {_dtypes(file)}")
     if is_diffusers(file):
-        say(f"Layout: diffusers or PEFT, {sum(bool(PEFT_DOWN.search(name)) for name in file.entries)} modules")
+        _renamed(file, say)
     elif any(name.startswith(PREFIXES) for name in file.entries):
-        _modules(Network(file), say)
+        network = Network(file)
+        _modules({name: _module(network, name) for name in network.modules}, _family(network), say)
     else:
         say(f"Kind: {_other_kind(file)}")
     short, whole = file_hashes(file.path.resolve())
@@ -69,20 +80,31 @@ def _other_kind(file: TensorFile) -> str:
         return f"not known; its first tensor is {next(iter(file.entries), 'none')}"
 
 
-def _modules(network: Network, say: Say) -> None:
-    kinds = Counter(_kind(network, name) for name in network.modules)
+def _renamed(file: TensorFile, say: Say) -> None:
+    """A network in the layout of diffusers or PEFT, as it is in sd-scripts' names."""
+    halves = sum(bool(PEFT_DOWN.search(name)) for name in file.entries)
+    say(f"Layout: diffusers or PEFT, {amount(halves, 'module')}")
+    try:
+        found, family = from_diffusers(file, "file")
+    except UserError as error:
+        say(f"Blocks and ranks can't be told: {error}")
+        return
+    _modules({name: Module("Lora", each.rank, each.scale * each.rank) for name, each in found.items()}, family, say)
+
+
+def _modules(modules: Mapping[str, Module], family: str, say: Say) -> None:
+    kinds = Counter(module.kind for module in modules.values())
     say("Kind: " + ", ".join(f"{kind} ({amount(count, 'module')})" for kind, count in kinds.most_common()))
-    say(f"For: {_family(network)}")
-    parts: dict[str, list[str]] = defaultdict(list)
-    for name in network.modules:
-        parts[_part(name)].append(name)
-    for part, names in sorted(parts.items()):
-        say(f"{part}: {amount(len(names), 'module')}{_sizes(network, names)}")
-    blocks: dict[str, list[str]] = defaultdict(list)
-    for name in network.modules:
-        blocks[place_of(name)].append(name)
+    say(f"For: {family}")
+    parts: dict[str, list[Module]] = defaultdict(list)
+    blocks: dict[str, list[Module]] = defaultdict(list)
+    for name, module in modules.items():
+        parts[_part(name)].append(module)
+        blocks[place_of(name)].append(module)
+    for part, members in sorted(parts.items()):
+        say(f"{part}: {amount(len(members), 'module')}{_sizes(members)}")
     for place in (place for place in LISTS[max(LISTS)] if place != BASE and place in blocks):
-        say(f"  block {place}: {amount(len(blocks[place]), 'module')}{_sizes(network, blocks[place])}")
+        say(f"  block {place}: {amount(len(blocks[place]), 'module')}{_sizes(blocks[place])}")
 
 
 def _family(network: Network) -> str:
@@ -94,9 +116,16 @@ def _family(network: Network) -> str:
     return "a model that neither its names and shapes nor its metadata tell"
 
 
-def _kind(network: Network, name: str) -> str:
-    """By the names of the tensors alone."""
-    return kind_of(name, {rest: network.file.get(f"{name}.{rest}") for rest in network.modules[name]}).__name__
+def _module(network: Network, name: str) -> Module:
+    """Its kind by the names of the tensors alone."""
+    entries = network.modules[name]
+    kind = kind_of(name, {rest: network.file.get(f"{name}.{rest}") for rest in entries}).__name__
+    below = next((rest for rest in BELOW if rest in entries), None)
+    return Module(
+        f"{kind} with DoRA" if "dora_scale" in entries else kind,
+        entries[below].shape[0] if below else None,
+        float(network.file.get(f"{name}.{ALPHA}")) if below and ALPHA in entries else None,
+    )
 
 
 def _part(name: str) -> str:
@@ -105,12 +134,10 @@ def _part(name: str) -> str:
     )
 
 
-def _sizes(network: Network, names: Iterable[str]) -> str:
+def _sizes(modules: Iterable[Module]) -> str:
     """`, rank 4, alpha 2`, with every value that occurs; nothing for kinds that have no such factor."""
-    below = {name: next((rest for rest in BELOW if rest in network.modules[name]), None) for name in names}
-    low = {name: rest for name, rest in below.items() if rest}
-    ranks = sorted({network.modules[name][rest].shape[0] for name, rest in low.items()})
-    alphas = sorted({float(network.file.get(f"{name}.{ALPHA}")) for name in low if ALPHA in network.modules[name]})
+    ranks = sorted({module.rank for module in modules if module.rank is not None})
+    alphas = sorted({module.alpha for module in modules if module.alpha is not None})
     text = f", rank {', '.join(map(str, ranks))}" if ranks else ""
     return text + (f", alpha {', '.join(f'{alpha:g}' for alpha in alphas)}" if alphas else "")
 

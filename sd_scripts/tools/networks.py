@@ -5,7 +5,8 @@ Shapes: R rank, O and I a layer's outputs and inputs (of a 3x3 convolution, its 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,9 @@ NOTED = {
     "stable-diffusion-v1": "sd1", "stable-diffusion-v2": "sd2", "stable-diffusion-xl": "sdxl",
 }  # fmt: skip
 """How the values of the metadata that name a base model begin -> its family."""
+OTHER = "another kind of model than Stable Diffusion"
+OURS = re.compile(r"(lora|oft)_(te|unet_(down|up|mid|input|middle|output|time|add|label|conv|out)_)")
+"""How modules for Stable Diffusion are named."""
 PREFIXES = tuple(f"{kind}_{part}_" for kind in ("lora", "oft") for part in ("unet", "te", "te1", "te2"))
 
 
@@ -163,8 +167,10 @@ def open_network(name: str, key: str) -> Network:
 
 
 def open_networks(names: Sequence[str], key: str) -> list[Network]:
-    """Raises UserError where two of them are for different kinds of models."""
+    """Raises UserError where two of them are for different kinds of models, or one for a kind that is not known."""
     networks = [open_network(name, key) for name in names]
+    for network in networks:
+        refuse_others(key, network.path, network.modules)
     versions = {base_family(network): network for network in networks}
     known = {family: network for family, network in versions.items() if family}
     if len(known) > 1:
@@ -176,13 +182,22 @@ def open_networks(names: Sequence[str], key: str) -> list[Network]:
     return networks
 
 
+def refuse_others(key: str, path: Path, modules: Iterable[str]) -> None:
+    """Raises UserError, which names the setting `key`, where a module is none of Stable Diffusion's."""
+    foreign = next((module for module in modules if not OURS.match(module)), None)
+    if foreign:
+        raise UserError(f"{key}: {path} is for {OTHER}: it has {foreign}; choose another file.")
+
+
 def base_family(network: Network) -> str | None:
-    """ "sd1", "sd2" or "sdxl"; None where neither the tensors nor the metadata tell."""
+    """ "sd1", "sd2", "sdxl" or OTHER; None where neither the tensors nor the metadata tell."""
     return family_of_tensors(network) or family_of_metadata(network.metadata)
 
 
 def family_of_tensors(network: Network) -> str | None:
     """From the names, or the width of the text that attention reads."""
+    if not all(OURS.match(name) for name in network.modules):
+        return OTHER
     if any(
         name.startswith(("lora_te1_", "lora_te2_", "lora_unet_input_", "lora_unet_output_", "lora_unet_middle_"))
         for name in network.modules

@@ -258,12 +258,12 @@ def test_another_kind_of_network_needs_singular_values(tmp_path: Path) -> None:
 
 
 def test_a_file_whose_ranks_do_not_fit_is_refused(tmp_path: Path) -> None:
-    tensors = lora_tensors({"lora_unet_x": (8, 8)}, 4, 1, 0)
-    tensors["lora_unet_x.lora_up.weight"] = torch.zeros(8, 3)
+    tensors = lora_tensors({"lora_unet_conv_in": (8, 8)}, 4, 1, 0)
+    tensors["lora_unet_conv_in.lora_up.weight"] = torch.zeros(8, 3)
     save_file(tensors, tmp_path / "a.safetensors")
     with pytest.raises(UserError) as error:
         run("merge_lora", "--models", tmp_path / "a.safetensors", "--save_to", tmp_path / "out.safetensors")
     assert (
         str(error.value)
-        == f"{tmp_path / 'a.safetensors'} is damaged: lora_unet_x has 4 ranks below and 3 above; get it again."
+        == f"{tmp_path / 'a.safetensors'} is damaged: lora_unet_conv_in has 4 ranks below and 3 above; get it again."
     )

@@ -78,6 +78,54 @@ def test_what_is_in_a_file_that_is_no_network_is_told(
     assert f"Kind: {kind}" in run("inspect_lora", tmp_path / "a.safetensors")
 
 
+FLUX = "lora_unet_double_blocks_0_img_attn_qkv"
+
+
+@pytest.mark.parametrize("tool", ["merge_lora", "svd_merge_lora", "convert_lora"])
+def test_networks_for_other_kinds_of_models_are_refused_and_told(
+    make_lora: MakeLora, tmp_path: Path, tool: str
+) -> None:
+    file, out = make_lora("flux", layers={FLUX: (24, 8)}), tmp_path / "out.safetensors"
+    sentence = f"{TOOLS[tool]}: {file} is for another kind of model than Stable Diffusion: it has {FLUX}; choose"
+    with pytest.raises(UserError, match=f"^{re.escape(sentence)}"):
+        run(tool, f"--{TOOLS[tool]}", file, "--save_to", out)
+    assert not out.exists()
+    assert "For: another kind of model than Stable Diffusion, by its names and shapes" in run("inspect_lora", file)
+
+
+@pytest.mark.parametrize(
+    ("names", "sentence"),
+    {
+        ("diffusion_model.blocks.0.q.lora_A.weight", "diffusion_model.blocks.0.q.lora_B.weight"): (
+            "is for another kind of model than Stable Diffusion: it has lora_unet_diffusion_model_blocks_0_q; choose"
+        ),
+        (): "holds nothing; choose another file.",
+    }.items(),
+)
+def test_what_can_t_be_renamed_is_refused(tmp_path: Path, names: tuple[str, ...], sentence: str) -> None:
+    file = tmp_path / "a.safetensors"
+    save_file({name: torch.ones(4, 4) for name in names}, file)
+    with pytest.raises(UserError, match=re.escape(f"model: {file} {sentence}")):
+        run("convert_lora", "--model", file, "--layout", "kohya", "--save_to", tmp_path / "out.safetensors")
+
+
+def test_a_network_of_peft_is_told_as_one_of_sd_scripts(tmp_path: Path) -> None:
+    layer = "base_model.model.unet.mid_block.attentions.0.transformer_blocks.0.attn2.to_k"
+    save_file({f"{layer}.lora_A.weight": torch.ones(4, 768), f"{layer}.lora_B.weight": torch.ones(8, 4)},
+              tmp_path / "a.safetensors")  # fmt: skip
+    said = run("inspect_lora", tmp_path / "a.safetensors")
+    assert said[1:6] == [
+        "Layout: diffusers or PEFT, 1 module", "Kind: Lora (1 module)", "For: sd1", "U-Net: 1 module, rank 4, alpha 4",
+        "  block MID: 1 module, rank 4, alpha 4",
+    ]  # fmt: skip
+
+
+def test_a_dora_is_told(make_lora: MakeLora, tmp_path: Path) -> None:
+    tensors = load_file(make_lora("plain", layers={FIRST: LAYERS[FIRST]}))
+    save_file({**tensors, f"{FIRST}.dora_scale": torch.ones(8, 1)}, tmp_path / "a.safetensors")
+    assert "Kind: Locon with DoRA (1 module)" in run("inspect_lora", tmp_path / "a.safetensors")
+
+
 def test_a_loha_s_rank_is_told(tmp_path: Path) -> None:
     halves = {"w1_a": (8, 4), "w1_b": (4, 8), "w2_a": (8, 4), "w2_b": (4, 8)}
     tensors = {f"{FIRST}.hada_{name}": torch.ones(shape) for name, shape in halves.items()}
