@@ -66,7 +66,7 @@ class Log:
     def __init__(self, events: Events, trackers: Trackers) -> None:
         self._events, self._trackers = events, trackers
         self._readback = Readback(self._landed)
-        self._gathered: Tensor | None = None
+        self._gathered: list[Tensor] = []
         self._first_step, self._began, self._spoke = 0, time.monotonic(), 0.0
 
     def watch(self, optimizer: Any, total_steps: int, steps_per_epoch: int) -> None:
@@ -118,16 +118,14 @@ class Log:
         self.state("training", f"Training from step {progress.step} to {self._total}")
 
     def gather(self, loss: Tensor) -> None:
-        """A batch's share of the loss of the step under way."""
-        loss = loss.detach()
-        self._gathered = loss if self._gathered is None else self._gathered + loss
+        """Of a batch of the step under way."""
+        self._gathered.append(loss.detach())
 
     def step(self, progress: Progress, figures: Mapping[str, Tensor]) -> None:
         """`figures`: what else is to be seen of this step; they stay on the device until they are read back."""
-        assert self._gathered is not None
         reported = Reported(progress.step, progress.epoch + 1, self._rates(), ("loss", *figures))
-        self._readback.add(reported, [self._gathered, *figures.values()])
-        self._gathered = None
+        self._readback.add(reported, [sum(self._gathered) / len(self._gathered), *figures.values()])
+        self._gathered = []
 
     def flush(self) -> None:
         self._readback.flush()

@@ -117,8 +117,8 @@ class Trainer:
         torch.manual_seed(draws.number(self.rules.seed, "step", batch.epoch, batch.position))
         try:
             with self.accelerator.autocast(), self.offload:
-                loss = self.loss(batch) / self.rules.accumulate
-            self.accelerator.backward(loss)
+                loss = self.loss(batch)
+            self.accelerator.backward(loss / self.rules.accumulate)
         except torch.OutOfMemoryError:
             if not self.rules.in_backward:
                 self._keep_what_is_learned()

@@ -65,6 +65,14 @@ def test_accumulated_batches_are_one_step_of_their_mean(train: Any) -> None:
     assert ended.of("plan")[0]["total_steps"] == 4
 
 
+def test_the_loss_of_a_step_is_the_mean_of_its_batches_however_many_they_are(train: Any) -> None:
+    """The last step of an epoch has fewer of them; nothing is learned, so that each batch's own loss is known."""
+    still = {"learning_rate": 1e-30, "max_train_steps": None, "max_train_epochs": 1}
+    one, two, three = train(**still).losses
+    gathered = train(**still, gradient_accumulation_steps=2).losses
+    assert gathered == pytest.approx([(one + two) / 2, three], rel=1e-5)
+
+
 def test_epochs_mean_epochs(train: Any) -> None:
     ended = train(max_train_steps=None, max_train_epochs=3, save_every_n_epochs=1)
     assert len(ended.losses) == 9
