@@ -176,7 +176,7 @@ class DatasetConfig(Group):
         step = self.bucket_reso_steps
         if step % SMALLEST_STEP:
             yield Problem("bucket_reso_steps", f"{step} is not a multiple of {SMALLEST_STEP}; 64 is usual.")
-        if not self.enable_bucket or self.bucket_no_upscale:
+        if not self.enable_bucket or self.bucket_no_upscale or self.dataset_config:  # which has sizes of its own
             return
         lowest, highest = self.min_bucket_reso, self.max_bucket_reso
         if lowest > highest:

@@ -11,6 +11,7 @@ from .schema import Notice, Problem
 if TYPE_CHECKING:
     from .train_config import TrainConfig
 
+OF_VALIDATION = ("validation_seed", "validate_every_n_steps", "validate_every_n_epochs", "max_validation_steps")
 SDXL_AREA = 1024 * 1024
 """Pixels of the pictures that SDXL has learned from."""
 
@@ -26,6 +27,10 @@ def across(config: TrainConfig) -> Iterator[Problem]:
     if config.captions.caches_texts:
         yield from _cached_texts(config, kind)
     yield from _size(config)
+    if not config.training.validates and not config.dataset.dataset_config:  # which can have splits of its own
+        for key in OF_VALIDATION:
+            if getattr(config.training, key) is not None:
+                yield Notice(key, "It has no effect unless a validation split is set.")
 
 
 def _format(config: TrainConfig, kind: MethodKind) -> Iterator[Problem]:

@@ -91,6 +91,3 @@ class TrainingConfig(Group):
             )
         if self.initial_step and self.initial_epoch:
             yield Notice("initial_epoch", "The initial step wins over it.")
-        for key in ("validation_seed", "validate_every_n_steps", "validate_every_n_epochs", "max_validation_steps"):
-            if getattr(self, key) is not None and not self.validates:
-                yield Notice(key, "It has no effect unless a validation split is set.")

@@ -94,6 +94,7 @@ class _Reader:
         self.config = config
         self.problems: list[Problem] = []
         self._where = ""
+        self._said_before = _said(config.dataset, config.captions)
 
     def datasets(self, tables: dict[str, Any]) -> list[DatasetSettings]:
         for key in tables.keys() - {"general", "datasets"}:
@@ -121,7 +122,7 @@ class _Reader:
         own = self._known({key: value for key, value in table.items() if key != "subsets"}, "dataset", kind)
         merged = self._merged({**general, **own}, known_problems=set())
         inherited = {**general, **own} if merged else {}  # what is wrong above is said once
-        said = {(problem.key, problem.message) for problem in merged.dataset.relations()} if merged else set()
+        said = _said(merged.dataset, merged.captions) if merged else set()
         made: list[Subset] = []
         for place, subset in enumerate(subsets):
             self._where = f"{where}, subset {place + 1}"
@@ -164,8 +165,9 @@ class _Reader:
 
     def _merged(self, given: dict[str, Any], known_problems: set[tuple[str, str]]) -> _Merged | None:
         """The groups, with what the file gives over what the command line gives; None where a value is wrong."""
-        base = {name: getattr(self.config, name).model_dump() for name in ("dataset", "captions", "training")}
-        values: dict[str, dict[str, Any]] = {**base, "own": {"num_repeats": self.config.dataset.dataset_repeats}}
+        values = {name: getattr(self.config, name).model_dump() for name in ("dataset", "captions", "training")}
+        values["dataset"] |= {"dataset_config": None, "dataset_repeats": 1}  # both have done their work here
+        values["own"] = {"num_repeats": self.config.dataset.dataset_repeats}
         for key, value in given.items():
             values[KEYS[key].group][KEYS[key].setting] = value
         groups: dict[str, Group] = {}
@@ -177,7 +179,7 @@ class _Reader:
                     self._problem(f"{_named(problem.key)}: {problem.message}")
         for group in (groups[name] for name in ("dataset", "captions", "own") if name in groups):
             for problem in group.relations():
-                if KEYS_OF_SETTINGS.get(problem.key) in given and (problem.key, problem.message) not in known_problems:
+                if (problem.key, problem.message) not in known_problems | self._said_before:
                     self._say(type(problem), f"{_named(problem.key)}: {problem.message}")
         return _Merged(groups) if len(groups) == len(GROUPS) else None
 
@@ -241,6 +243,11 @@ class _Reader:
         said = severity(KEY, f"{where}: {message}")
         if said not in self.problems:
             self.problems.append(said)
+
+
+def _said(*groups: Group) -> set[tuple[str, str]]:
+    """What groups say of themselves."""
+    return {(problem.key, problem.message) for group in groups for problem in group.relations()}
 
 
 KEYS_OF_SETTINGS = {row.setting: key for key, row in KEYS.items()}

@@ -169,6 +169,9 @@ SUBSET = "[[datasets]]\n[[datasets.subsets]]\nimage_dir = '{b}'\n"
     ("[[datasets]]\nmin_bucket_reso = 128\n[[datasets.subsets]]\nimage_dir = '{b}'",
      "data.toml, data set 1: min_bucket_reso: 128 is above the shorter side of the resolution, 64; "
      "set it to 64 or less."),
+    ("[[datasets]]\nresolution = 1280\n[[datasets.subsets]]\nimage_dir = '{b}'",
+     "data.toml, data set 1: max_bucket_reso: 128 is below the longer side of the resolution, 1280; "
+     "set it to 1280 or more."),
     ("[[datasets]]\n[[datasets.subsets]]\nclass_tokens = 'x'",
      "data.toml, data set 1, subset 1: It has no image_dir; give the folder that its images lie in."),
     ("[[datasets]]", "data.toml, data set 1: It has no subset; add a table [[datasets.subsets]] with an image_dir."),
@@ -192,6 +195,30 @@ def test_color_augmentation_in_a_subset_does_not_go_with_cached_latents(table, p
         "dataset_config: data.toml, data set 1, subset 1: color_aug: Color augmentation changes the pictures "
         "each time, so their latents can't be cached; turn one of the two off."
     ]
+
+
+def test_flags_are_checked_with_what_the_file_says_beside_them(table, planned):
+    """A size that would be wrong with the form's resolution is right with the file's; and one is told once."""
+    own = "[[datasets]]\nresolution = 96\n[[datasets.subsets]]\nimage_dir = '{b}'"
+    assert not problems(planned(dataset_config=table(own), min_bucket_reso=96))
+    assert problems(planned(dataset_config=table(SUBSET), min_bucket_reso=96)) == [
+        "dataset_config: data.toml, data set 1: min_bucket_reso: 96 is above the shorter side of the resolution, 64; "
+        "set it to 64 or less."
+    ]
+
+
+def test_what_the_flags_say_wrong_by_themselves_is_not_told_of_each_subset(table, planned):
+    flags = {"skip_cache_check": True, "face_crop_aug_range": "2,4", "keep_tokens": 1, "keep_tokens_separator": "|||"}
+    assert not [p for p in planned(dataset_config=table(SUBSET), **flags).problems if p.key == "dataset_config"]
+
+
+def test_validation_may_be_asked_for_by_the_file_alone(table, planned, config):
+    settings = {
+        "dataset_config": table("[[datasets]]\nvalidation_split = 0.5\n[[datasets.subsets]]\nimage_dir = '{a}'")
+    }
+    settings["validate_every_n_steps"] = 1
+    assert planned(**settings).num_validation_images == 1
+    assert not [p for p in config(**settings).relations() if p.key == "validate_every_n_steps"]
 
 
 def test_all_problems_are_said_at_once(table, planned):
