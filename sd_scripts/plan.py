@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -120,7 +120,7 @@ def make(config: TrainConfig) -> Plan:
             planned, found = gather(each)
             datasets.append(planned)
             problems += found
-    problems += [*_masks(config), *_replaced(config.named().saving)]
+    problems += [*_masks(config, datasets), *_replaced(config.named().saving)]
     words = config.method_kind.words(config)
     if words:
         problems += sentences.problems(words, datasets)
@@ -231,10 +231,11 @@ def _folders(config: TrainConfig) -> tuple[list[Subset], list[Problem]]:
     return [replace(subset, masked=config.loss.masked_loss) for subset in subsets], problems
 
 
-def _masks(config: TrainConfig) -> list[Problem]:
-    data = config.dataset
+def _masks(config: TrainConfig, datasets: Sequence[PlannedDataset]) -> list[Problem]:
+    data, subsets = config.dataset, [subset for planned in datasets for subset in planned.subsets]
     if data.conditioning_data_dir and not config.loss.masked_loss:
         return [Problem("conditioning_data_dir", "Masks need masked_loss; turn it on or leave the mask folder empty.")]
-    if config.loss.masked_loss and not (data.conditioning_data_dir or data.alpha_mask or data.dataset_config):
+    have_masks = any(subset.mask_dir or subset.dataset.alpha_mask for subset in subsets)
+    if config.loss.masked_loss and subsets and not have_masks:
         return [Notice("masked_loss", "It has no effect without conditioning_data_dir or alpha_mask.")]
     return []

@@ -212,6 +212,14 @@ def test_what_the_flags_say_wrong_by_themselves_is_not_told_of_each_subset(table
     assert not [p for p in planned(dataset_config=table(SUBSET), **flags).problems if p.key == "dataset_config"]
 
 
+@pytest.mark.parametrize(
+    ("more", "count"), [("", 1), ("alpha_mask = true", 0), ("conditioning_data_dir = '{masks}'", 0)]
+)
+def test_a_masked_loss_without_any_mask_is_said_to_do_nothing(table, planned, more, count):
+    plan = planned(dataset_config=table(SUBSET + more), masked_loss=True)
+    assert [p.key for p in plan.problems].count("masked_loss") == count
+
+
 def test_validation_may_be_asked_for_by_the_file_alone(table, planned, config):
     settings = {
         "dataset_config": table("[[datasets]]\nvalidation_split = 0.5\n[[datasets.subsets]]\nimage_dir = '{a}'")
