@@ -17,6 +17,7 @@ from pathlib import Path
 
 from .config import cli, toml
 from .config.load import to_flat
+from .config.schema import Problem
 from .config.train_config import TrainConfig
 from .errors import ConfigError, UserError
 from .events import Events, RunFolder, make_folder
@@ -34,8 +35,9 @@ def main(
     """`fixed`: settings that a script stands for, over everything that the command line says. `usual`: defaults of its
     own, under all that."""
     argv = sys.argv[1:] if argv is None else argv
+    notices: list[Problem] = []
     try:
-        config = cli.parse(argv, fixed, usual).named()
+        config = cli.parse(argv, fixed, usual, notices.append).named()
         run = open_run(config)
     except UserError as error:
         with closing(_asked_for(argv, fixed)) as events:
@@ -43,6 +45,8 @@ def main(
         return REFUSED
     if config.launch.spans_processes and not launch.is_launched():
         return launch.launch(config, run)
+    for notice in notices if launch.rank() == 0 else []:
+        cli.note(notice)
     return train(config, run)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -82,13 +82,22 @@ def _stray(word: str) -> Problem:
     return Problem("", f"{word!r} belongs to no flag; a value that starts with a dash is written --flag=value.")
 
 
-def parse(argv: Sequence[str], fixed: Given | None = None, usual: Given | None = None) -> TrainConfig:
-    """Checked settings of a command line; notices go to standard error. Raises ConfigError with every problem."""
+def note(notice: Problem) -> None:
+    print(f"Note: {notice}", file=sys.stderr)
+
+
+def parse(
+    argv: Sequence[str],
+    fixed: Given | None = None,
+    usual: Given | None = None,
+    say: Callable[[Problem], None] = note,
+) -> TrainConfig:
+    """Checked settings of a command line; notices are said. Raises ConfigError with every problem."""
     flat = read(argv, fixed, usual)
     loaded = load.from_flat(flat)
     for problem in loaded.problems:
         if not problem.stops:
-            print(f"Note: {problem}", file=sys.stderr)
+            say(problem)
     config = loaded.unwrap()
     if "--output_config" in argv:
         print(toml.write_flat(load.to_flat(config)), end="")

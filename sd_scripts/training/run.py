@@ -93,9 +93,11 @@ def check(config: TrainConfig) -> None:
 
 def _set_up_console(config: TrainConfig, run: RunFolder | None) -> None:
     """Whoever starts a run with a folder of its own choice catches the output there too; otherwise it is done here."""
-    set_up_console(config.logging, run.console if run and not config.logging.run_dir else None)
-    if run is None:
+    if run is None:  # of several processes the first one tells the course
+        set_up_console(config.logging.model_copy(update={"console_log_file": None}))
         console.setLevel("WARNING")
+        return
+    set_up_console(config.logging, None if config.logging.run_dir else run.console)
 
 
 def _attempt(run: RunFolder | None) -> int:

@@ -66,8 +66,11 @@ def test_a_launcher_starts_them_and_one_of_them_tells_what_happens(
     alone = train(**longer, gradient_accumulation_steps=2).weights()
     places = {"output_dir": tmp_path / "two", "run_dir": tmp_path / "two-run"}
     samples = {"sample_every_n_steps": 1, "sample_prompts": "a cat --s 1"}
-    settings = {**tiny_settings, **longer, **places, **samples, "num_processes": 2}
-    subprocess.run(command(settings), cwd=ROOT, check=True, timeout=500)
+    told = {"adaptive_noise_scale": 0.1, "console_log_file": tmp_path / "console.txt"}
+    settings = {**tiny_settings, **longer, **places, **samples, **told, "num_processes": 2}
+    ended = subprocess.run(command(settings), cwd=ROOT, check=True, timeout=500, stderr=subprocess.PIPE, text=True)
+    assert ended.stderr.count("Note: adaptive_noise_scale") == 1
+    assert "Training from step 0 to 4" in (tmp_path / "console.txt").read_text(encoding="utf-8")
     assert near(alone, tmp_path / "two" / "tiny.safetensors")
     events = RunFolder(tmp_path / "two-run").read()[0]
     assert [event["step"] for event in events if event["kind"] == "step"] == [1, 2]
