@@ -20,9 +20,20 @@
   const button = (words, onclick, attributes = {}, ...children) => make("button", { type: "button", onclick, ...attributes }, words, ...children)
   const number = (value) => value.toLocaleString(window.language)
 
+  // Whatever a page asks, also through Gradio, which says nothing of it: whoever is signed out meanwhile is told.
+  const signedOut = () => t("You are signed out; load the page again.")
+  const ask = window.fetch
+  window.fetch = async (...asked) => {
+    const answer = await ask(...asked)
+    if (answer.status === 401 && new URL(answer.url).origin === location.origin && !document.getElementById("signed-out")) {
+      document.body.append(make("div", { id: "signed-out", role: "alert" }, button(signedOut(), () => location.reload())))
+    }
+    return answer
+  }
+
   async function call(path, options) {
     const answer = await fetch(address(path), options)
-    if (answer.status === 401) throw new Error(t("You are signed out; load the page again."))
+    if (answer.status === 401) throw new Error(signedOut())
     const content = await answer.json().catch(() => ({}))
     if (answer.ok) return content
     const words = content.error || (typeof content.detail === "string" && content.detail) || t("The app answered {status}.", { status: answer.status })

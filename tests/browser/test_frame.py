@@ -65,6 +65,12 @@ def test_several_users_sign_in_and_whoever_guesses_has_to_wait(
     sign_in(stranger, "ann", "correct horse")
     see(stranger, "#said", re.compile(r"Too many wrong attempts; try again in \d seconds\."))
     shoot(stranger, "13-login-limited")
+    ann.goto(app.url + "tools")
+    ann.locator("#open-inspect_lora > button").click()
+    ann.context.clear_cookies()
+    ann.click("#run-inspect_lora")
+    ann.locator("#signed-out").get_by_role("button", name="You are signed out; load the page again.").click()
+    expect(ann.get_by_label("Password")).to_be_visible(timeout=PATIENCE)
     bob.get_by_role("link", name="Sign out").click()
     expect(bob.get_by_label("Password")).to_be_visible(timeout=PATIENCE)
     assert bob.request.get(app.url + "live/runs").status == 401
