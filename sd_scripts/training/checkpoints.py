@@ -8,9 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
 from ..config.saving import SavingConfig
 from ..errors import UserError
 from .control import Control
+from .failures import first_line
 from .hub import Uploader
 from .progress import Progress
 from .rest import Rest
@@ -19,7 +22,11 @@ from .state import State
 SPARE_BYTES = 4 << 20  # for events, logs and pictures
 
 
-class DiskFull(UserError):
+class NotSaved(UserError):
+    """A file or folder that could not be written."""
+
+
+class DiskFull(NotSaved):
     """No room for what is to be saved."""
 
 
@@ -94,10 +101,10 @@ class Checkpoints:
         self._check_room(self.state.method.saved_bytes())
 
     def maybe(self, progress: Progress, epoch_ended: bool) -> None:
-        """Saves what is due after this step. A full disk costs these files and not the training."""
+        """Saves what is due after this step. What can't be written costs these files and not the training."""
         try:
             self._save_what_is_due(progress, epoch_ended)
-        except DiskFull as error:
+        except NotSaved as error:
             sentence = str(error).removeprefix("output_dir: ")
             self.log.notice("output_dir", f"Not all was saved at step {progress.step}; training goes on. {sentence}")
 
@@ -139,10 +146,12 @@ class Checkpoints:
     def _write(self, write: Callable[[], None], paths: list[Path], progress: Progress, what: str) -> None:
         try:
             write()
-        except OSError as error:
-            raise DiskFull(
-                f"output_dir: {paths[0]} could not be saved: {error.strerror or error}. Make room or change the folder."
-            ) from error
+        except UserError as error:
+            raise NotSaved(str(error)) from error
+        except (OSError, RuntimeError, SafetensorError) as error:  # each library has its own for a full disk
+            reason = getattr(error, "strerror", None) or first_line(error)
+            message = f"output_dir: {paths[0]} could not be saved: {reason}. Make room or change the folder."
+            raise NotSaved(message) from error
         for path in paths:
             self._saved(path, progress, what)
 

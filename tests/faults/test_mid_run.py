@@ -12,9 +12,12 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors import SafetensorError
 
 from sd_scripts.data.dataset import BatchMaker
 from sd_scripts.data.headers import BadImage
+from sd_scripts.errors import UserError
+from sd_scripts.methods.adapter import AdapterMethod
 from sd_scripts.training import checkpoints, failures, loop, sampling
 from sd_scripts.training.failures import KNOWN
 
@@ -105,6 +108,35 @@ def test_a_disk_that_is_full_for_a_while_costs_the_files_of_that_while(
     assert saved(ended) == ["tiny-step00000004.safetensors", "tiny.safetensors"]
     (notice,) = [n["message"] for n in ended.of("notice") if n["key"] == "output_dir"]
     assert notice.startswith(f"Not all was saved at step 2; training goes on. The disk of {ended.output} is full: ")
+
+
+UNWRITTEN = [
+    (OSError(errno.EDQUOT, "Disk quota exceeded"), "{file} could not be saved: Disk quota exceeded. Make room or "),
+    (SafetensorError("I/O error: No space left on device"), "{file} could not be saved: I/O error: No space left "),
+    (RuntimeError("PytorchStreamWriter failed writing file"), "{file} could not be saved: PytorchStreamWriter failed "),
+    (UserError("It could not be saved because the disk is full; free some space."), "It could not be saved because "),
+]
+
+
+@pytest.mark.parametrize(("error", "said"), UNWRITTEN, ids=lambda value: type(value).__name__)
+def test_a_file_that_cannot_be_written_costs_that_file_alone(
+    train: Any, monkeypatch: pytest.MonkeyPatch, error: Exception, said: str
+) -> None:
+    """Quotas are not seen before."""
+    save, errors = AdapterMethod.save, iter([error])
+
+    def fails_first(method: Any, path: Any, progress: Any) -> None:
+        for reason in errors:
+            raise reason
+        save(method, path, progress)
+
+    monkeypatch.setattr(AdapterMethod, "save", fails_first)
+    ended = train(save_every_n_steps=1, max_train_steps=2)
+    assert ended.states[-1] == "done"
+    assert saved(ended) == ["tiny-step00000002.safetensors", "tiny.safetensors"]
+    (notice,) = [n["message"] for n in ended.of("notice") if n["key"] == "output_dir"]
+    file = ended.output / "tiny-step00000001.safetensors"
+    assert notice.startswith(f"Not all was saved at step 1; training goes on. {said.format(file=file)}")
 
 
 def test_curves_that_cannot_be_written_end_and_the_training_goes_on(
