@@ -13,9 +13,10 @@ from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list
 
 from .. import optim
 from .. import plan as planning
+from ..adapters.modelspec import as_data_url
 from ..config.saving import SavingConfig
 from ..config.train_config import TrainConfig
-from ..errors import ConfigError
+from ..errors import ConfigError, UserError
 from ..events import Events, Heartbeat, RunFolder
 from . import debug_dataset, hub, memory, sampling, trackers
 from .build import Parts, build
@@ -84,11 +85,21 @@ def make_accelerator(config: TrainConfig) -> Accelerator:
 
 def check(config: TrainConfig) -> None:
     """All that can be found wrong before anything is loaded. Raises UserError."""
+    _check_files(config)
     memory.check(config.precision, memory.device_type())
     sampling.check(config.sampling)
     trackers.check(config.logging)
     optim.check(config.optimizer)
     check_room(Path(config.saving.output_dir), 0)
+
+
+def _check_files(config: TrainConfig) -> None:
+    """Those that are read after the model."""
+    named = {"network_weights": (config.network.network_weights,), "base_weights": config.network.base_weights}
+    for key, files in named.items() if config.adapter else ():
+        for file in files:
+            if file and not Path(file).is_file():
+                raise UserError(f"{key}: There is no file {file}; check its spelling.")
 
 
 def _set_up_console(config: TrainConfig, run: RunFolder | None) -> None:
@@ -117,6 +128,8 @@ def _settled(config: TrainConfig, accelerator: Accelerator, resume_from: Path | 
     """With what was left open decided. Where no seed is given: that of the training that goes on, or a new one, the
     same in all processes."""
     config = _with(config, "launch", num_processes=accelerator.num_processes)
+    if config.saving.metadata_thumbnail:  # read now, so that no training is lost by a picture that is not there
+        config = _with(config, "saving", metadata_thumbnail=as_data_url(config.saving.metadata_thumbnail))
     if config.training.seed is not None:
         return config
     seed = read_place(resume_from).get("seed") if resume_from else None

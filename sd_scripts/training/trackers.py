@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,14 @@ from ..config.load import to_flat
 from ..config.logging import LoggingConfig
 from ..config.train_config import TrainConfig, all_parameters
 from ..errors import UserError
+from .failures import first_line
 
 DEFAULT_NAME = "network_train"
 PACKAGES = {"tensorboard": ("tensorboard", "tensorboardX"), "wandb": ("wandb",)}
+
+
+class BadTrackerConfig(UserError):
+    """Settings that a tracker does not have."""
 
 
 class NoTracker(UserError):
@@ -25,14 +31,23 @@ class NoTracker(UserError):
 
 
 def check(config: LoggingConfig) -> None:
-    """Before anything is loaded. Raises NoTracker, BadToml."""
+    """Before anything is loaded. Raises NoTracker, BadToml, BadTrackerConfig."""
     for tracker in config.trackers:
         if not any(importlib.util.find_spec(package) for package in PACKAGES[tracker]):
             raise NoTracker(
                 f"log_with: {tracker} is not installed; run `pip install {tracker}` or choose another kind of log."
             )
     if config.log_tracker_config:
-        toml.read(Path(config.log_tracker_config))
+        _check_sections(config.log_tracker_config, toml.read(Path(config.log_tracker_config)))
+
+
+def _check_sections(file: str, sections: Mapping[str, Any]) -> None:
+    for name, settings in sections.items():
+        if name not in PACKAGES or not isinstance(settings, dict):
+            raise BadTrackerConfig(
+                f"log_tracker_config: {file} has {name}, and only sections [{'] and ['.join(PACKAGES)}] are read; "
+                "write the settings into one of these."
+            )
 
 
 def folder(config: LoggingConfig) -> Path | None:
@@ -52,11 +67,17 @@ class Trackers:
         logging = config.logging
         if logging.wandb_api_key is not None:
             os.environ["WANDB_API_KEY"] = logging.wandb_api_key.get_secret_value()
-        accelerator.init_trackers(
-            logging.log_tracker_name or DEFAULT_NAME,
-            config=_settings(config) if logging.log_config else None,
-            init_kwargs=_more(config),
-        )
+        try:
+            accelerator.init_trackers(
+                logging.log_tracker_name or DEFAULT_NAME,
+                config=_settings(config) if logging.log_config else None,
+                init_kwargs=_more(config),
+            )
+        except TypeError as error:  # about an argument
+            file = logging.log_tracker_config
+            if file is None:
+                raise
+            raise BadTrackerConfig(f"log_tracker_config: {file} is refused: {first_line(error)}; mend it.") from error
 
     @property
     def address(self) -> str | None:
@@ -83,7 +104,7 @@ def _more(config: TrainConfig) -> dict[str, Any]:
         more["wandb"] = {"name": config.logging.wandb_run_name or config.saving.stem, "dir": place}
     if config.logging.log_tracker_config:
         for tracker, values in toml.read(Path(config.logging.log_tracker_config)).items():
-            more[tracker] = {**more.get(tracker, {}), **values} if isinstance(values, dict) else values
+            more[tracker] = {**more.get(tracker, {}), **values}
     return more
 
 

@@ -46,6 +46,36 @@ def test_fp16_without_a_gpu(tiny_settings: dict[str, Any], monkeypatch: pytest.M
     )
 
 
+FILES = [
+    ("network_weights", "network_weights: There is no file {file}; check its spelling."),
+    ("base_weights", "base_weights: There is no file {file}; check its spelling."),
+    ("metadata_thumbnail", "metadata_thumbnail: {file} can't be read; give an image file or a data URL."),
+    ("log_tracker_config", "The file {file} does not exist; check its name."),
+]
+
+
+@pytest.mark.parametrize(("key", "sentence"), FILES, ids=[key for key, _ in FILES])
+def test_a_file_that_is_not_there(tiny_settings: dict[str, Any], tmp_path: Path, key: str, sentence: str) -> None:
+    file = tmp_path / "missing.png"
+    assert refused({**tiny_settings, key: file, "logging_dir": tmp_path / "logs"}) == sentence.format(file=file)
+
+
+TRACKERS = [
+    ("[tensorboard]\nfoo = 1", "is refused: SummaryWriter.__init__() got an unexpected keyword argument 'foo'; mend it."),
+    ("[tensorbored]\nmax_queue = 1",
+     "has tensorbored, and only sections [tensorboard] and [wandb] are read; write the settings into one of these."),
+    ("max_queue = 1",
+     "has max_queue, and only sections [tensorboard] and [wandb] are read; write the settings into one of these."),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "sentence"), TRACKERS, ids=["argument", "section", "no section"])
+def test_a_wrong_tracker_config(tiny_settings: dict[str, Any], tmp_path: Path, text: str, sentence: str) -> None:
+    (tmp_path / "tracker.toml").write_text(text, encoding="utf-8")
+    settings = {"log_tracker_config": tmp_path / "tracker.toml", "logging_dir": tmp_path / "logs"}
+    assert refused({**tiny_settings, **settings}) == f"log_tracker_config: {tmp_path / 'tracker.toml'} {sentence}"
+
+
 WRONG = [
     ({"network_dim": "0"}, "network_dim: '0' is out of range; it must be at least 1."),
     ({"network_dim": "big"}, "network_dim: 'big' is not a whole number."),
