@@ -42,6 +42,15 @@ def check(precision: PrecisionConfig, device: str) -> None:
     key = "fp8_base" if precision.fp8_base else "fp8_base_unet"
     if (precision.fp8_base or precision.fp8_base_unet) and device not in ("cuda", "cpu"):
         raise NotOnThisMachine(f"{key}: 8-bit weights are not known to {device}; turn it off.")
+    if precision.torch_compile:
+        _check_compiler(precision.dynamo_backend)
+
+
+def _check_compiler(name: str) -> None:
+    try:
+        torch.compile(nn.Identity(), backend=name)  # which compiles nothing yet
+    except Exception as error:  # noqa: BLE001 - compilers that aren't there fail in types of their own
+        raise NotOnThisMachine(f"dynamo_backend: {name} can't be used here; choose inductor, or install it.") from error
 
 
 def set_up(precision: PrecisionConfig, family: Any, is_frozen: bool = True) -> None:

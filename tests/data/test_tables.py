@@ -258,6 +258,18 @@ def test_the_network_multiplier_of_sd_scripts_is_accepted_and_said_to_do_nothing
     assert not problems(plan)
 
 
+LEVELS = Path(__file__).parents[1] / "fixtures" / "names" / "dataset_keys.txt"
+"""Key of sd-scripts' dataset files, and where it may stand with images, with a metadata file and with masks."""
+
+
+def test_every_key_of_sd_scripts_may_stand_where_it_may_there():
+    """Masks and random crops go together here, which sd-scripts refuses."""
+    rows = [line.split("\t") for line in LEVELS.read_text(encoding="utf-8").splitlines()]
+    kinds = ("dreambooth", "finetuning", "masked")
+    ours = [[key, *(",".join(row.levels(kind)) or "-" for kind in kinds)] for key, row in KEYS.items()]
+    assert sorted(ours) == sorted(rows)
+
+
 @pytest.mark.parametrize("key", KEYS)
 def test_every_key_is_a_setting(key):
     from sd_scripts.config.load import parameters

@@ -21,6 +21,11 @@ from sd_scripts.training import memory
             "mps",
             "fp8_base: 8-bit weights are not known to mps; turn it off.",
         ),
+        (
+            {"torch_compile": True, "dynamo_backend": "fx2trt"},
+            "cpu",
+            "dynamo_backend: fx2trt can't be used here; choose inductor, or install it.",
+        ),
     ],
 )
 def test_what_a_machine_cannot_do(settings: dict[str, object], device: str, sentence: str) -> None:
