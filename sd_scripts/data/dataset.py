@@ -38,6 +38,7 @@ class Batch:
     weights_B: 1, or prior_loss_weight; 0 for samples that only keep this process in step with the others.
     epoch, position: all draws for the batch follow from them.
     attributes: what a dataset file says about the images beyond the settings.
+    share: what weights_B are multiplied by so that the mean over processes is right where some have no batch left.
     """
 
     captions: list[str]
@@ -52,6 +53,7 @@ class Batch:
     epoch: int
     position: int
     attributes: list[Mapping[str, Any]]
+    share: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -227,6 +229,7 @@ def _together(samples: list[Sample], share: float, where: Where) -> Batch:
         epoch=where[0],
         position=where[1],
         attributes=[record.subset.attributes for record in records],
+        share=share,
     )
 
 

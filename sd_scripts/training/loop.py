@@ -123,7 +123,7 @@ class Trainer:
             if not self.rules.in_backward:
                 self._keep_what_is_learned()
             raise
-        self.log.gather(loss)
+        self.log.gather(loss / (batch.share or 1.0))
         self.progress.batches += 1
 
     def _keep_what_is_learned(self) -> None:

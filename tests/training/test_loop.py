@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 import torch
 
+from sd_scripts.data.dataset import BatchMaker
+
 
 def test_a_run_tells_its_course_and_saves_the_network(train: Any) -> None:
     ended = train()
@@ -71,6 +73,17 @@ def test_the_loss_of_a_step_is_the_mean_of_its_batches_however_many_they_are(tra
     one, two, three = train(**still).losses
     gathered = train(**still, gradient_accumulation_steps=2).losses
     assert gathered == pytest.approx([(one + two) / 2, three], rel=1e-5)
+
+
+def test_a_loss_is_told_as_it_is_where_other_processes_have_no_batch_left(
+    train: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The batch then counts for two, and so it does for the weights."""
+    plain = train(max_train_steps=1, optimizer_type="SGD", max_grad_norm=0)
+    monkeypatch.setattr(BatchMaker, "_share", lambda maker, position: 2.0)
+    twice = train(max_train_steps=1, optimizer_type="SGD", max_grad_norm=0, output_name="twice")
+    assert twice.losses == plain.losses
+    assert twice.weights("twice.safetensors") != plain.weights()
 
 
 def test_epochs_mean_epochs(train: Any) -> None:
