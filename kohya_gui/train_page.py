@@ -104,6 +104,10 @@ class TrainPage:
         configs = [load.from_flat({**flat, **now.secrets}).unwrap() for flat in now.runs]
         return gr.update(value="\n".join(command.line(load.to_flat(config)) for config in configs), visible=True)
 
+    def printed(self, form: str) -> tuple[Any, str]:
+        """The commands, and the form that they are of."""
+        return self.command(form), form
+
     def restore(self, stored: object, baseline: object, run: str) -> str:
         """The form as this browser left it, or that of a run whose id stands in the address: what the script is to put
         into the page as it was sent. "" where the page is as it should be."""
@@ -157,6 +161,7 @@ class Side:
     said: gr.HTML
     command: gr.Textbox
     run_id: gr.Textbox
+    printed: gr.Textbox
 
 
 def build(train: TrainPage) -> None:
@@ -236,7 +241,7 @@ def _side(train: TrainPage, opening: Entries) -> Side:
         )
     run_id = gr.Textbox(visible=False, elem_id="run-id")
     gr.HTML('<div id="live" aria-live="off"></div>', elem_id="live-card")
-    return Side(shown, plan_html, problems, start, printer, said, line, run_id)
+    return Side(shown, plan_html, problems, start, printer, said, line, run_id, gr.Textbox(visible=False))
 
 
 def _connect(
@@ -251,7 +256,8 @@ def _connect(
         train.check, [wires.form, baseline], [*judged, form], trigger_mode="always_last", **QUICK
     )
     checked.then(train.plan, wires.form, side.plan, trigger_mode="always_last", **QUICK)
-    wires.fresh(side.print.click, train.command, [], side.command)
+    printed = wires.fresh(side.print.click, train.printed, [], [side.command, side.printed], trigger_mode="always_last")
+    printed.then(None, side.printed, None, js="(form) => window.trainForm.printed(form)")
     started = wires.fresh(side.start.click, train.start, [], [side.said, side.run_id])
     started.then(None, side.run_id, None, js="(id) => window.trainForm.started(id)")
     here = gr.context.Context.root_block

@@ -35,7 +35,7 @@ class Wires:
         handler: Callable[..., Any],
         others: Sequence[Component],
         outputs: Any,
-        trigger_mode: Literal["once", "multiple"] = "once",
+        trigger_mode: Literal["once", "multiple", "always_last"] = "once",
     ) -> Any:
         """Calls the handler with the form as it is at that moment, then the values of the others. Pressed twice, it
         is called once, unless `trigger_mode` says otherwise."""

@@ -26,7 +26,7 @@
   window.fetch = async (...asked) => {
     const answer = await ask(...asked)
     if (answer.status === 401 && new URL(answer.url).origin === location.origin && !document.getElementById("signed-out")) {
-      document.body.append(make("div", { id: "signed-out", role: "alert" }, button(signedOut(), () => location.reload())))
+      (document.querySelector(".gradio-container") ?? document.body).append(make("div", { id: "signed-out", role: "alert" }, button(signedOut(), () => location.reload())))
     }
     return answer
   }

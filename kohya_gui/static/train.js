@@ -28,7 +28,7 @@
   const keyOf = (element) => element?.closest?.(".field")?.id.slice(2)
 
   // The fields' values. `gathered` is handed all of them by Gradio, for the app; `put` answers it with those that change.
-  let current = [], form = "", checked = null, waiting = null, carried = {}, before = null, printed = "", printing = false, restored = false, settled = false, answered = null
+  let current = [], form = "", checked = null, waiting = null, carried = {}, before = null, printed = "", restored = false, settled = false, answered = null
   // What was typed before the form of the last visit arrived: it stays.
   let typed = new Set()
   const pressed = [] // what waits until it stands in the fields
@@ -39,6 +39,7 @@
     waiting = { ...waiting, ...extra, values: { ...waiting?.values, ...values } }
     $("put").click()
   }
+  function markCommand() { $("command")?.classList.toggle("outdated", form !== printed) }
   let timer
   function look(wait = 200) {
     clearTimeout(timer)
@@ -48,7 +49,6 @@
     gathered(values) {
       current = values
       form = JSON.stringify(values)
-      if (printing) [printed, printing] = [form, false]
       return form
     },
     checkIfChanged() {
@@ -62,7 +62,7 @@
       checked = form
       $("check").click()
       if (offer()) ask({ ...carried, keep: $("offer-keep")?.checked })
-      $("command")?.classList.toggle("outdated", form !== printed)
+      markCommand()
       $("start-said")?.classList.toggle("outdated", form !== answered)
     },
     put(baseline) {
@@ -97,6 +97,11 @@
       $("start-said").classList.remove("outdated")
       $("start").removeAttribute("aria-busy")
       if (run) window.live.show(run)
+    },
+    // asked: the form that the command is of, which may be an older one by now.
+    printed(asked) {
+      printed = asked
+      whenThere("command", markCommand)
     },
     choose: (name) => ask({ preset: name }),
     asked: () => JSON.stringify({ ...carried, number: ++questions }),
@@ -358,9 +363,6 @@
       if (!pressed.includes(found)) pressed.push(found)
       return
     }
-    if (found.id === "start") return
-    printing = true
-    $("command")?.classList.remove("outdated")
   }, true)
   document.addEventListener("click", (event) => {
     for (const [selector, act] of Object.entries(clicks)) {

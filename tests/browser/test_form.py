@@ -7,6 +7,7 @@ import re
 import struct
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -366,6 +367,29 @@ def test_a_command_goes_away_when_the_form_says_something_else(page: Any) -> Non
     page.click("#print-command")
     expect(page.locator("#command textarea")).to_have_value(re.compile("--network_dim=17"), timeout=PATIENCE)
     expect(page.locator("#command textarea")).to_be_visible()
+
+
+def test_a_command_that_comes_late_is_not_shown_for_a_newer_form(page: Any) -> None:
+    held: list[Any] = []
+
+    def pass_on(route: Any) -> None:
+        answer = route.fetch()
+        give = partial(route.fulfill, response=answer)
+        is_old = "-m sd_scripts.train" in answer.text() and "--network_dim=17" not in answer.text()
+        held.append(give) if is_old else give()
+
+    page.route("**/run/predict", pass_on)
+    page.click("#print-command")
+    while not held:
+        page.wait_for_timeout(20)
+    field(page, "network_dim").fill("17")
+    expect(page.locator("#changed-count")).to_have_text("1", timeout=PATIENCE)
+    held.pop()()
+    expect(page.locator("#command textarea")).to_have_value(re.compile("--output_name=teapot"), timeout=PATIENCE)
+    expect(page.locator("#command")).to_be_hidden(timeout=PATIENCE)
+    page.click("#print-command")
+    expect(page.locator("#command textarea")).to_have_value(re.compile("--network_dim=17"), timeout=PATIENCE)
+    expect(page.locator("#command")).to_be_visible(timeout=PATIENCE)
 
 
 def test_a_form_is_downloaded_and_opened_again(page: Any, tmp_path: Path) -> None:
