@@ -104,7 +104,8 @@ class RunStore:
 
     def _free_name(self, name: str) -> str:
         plain = re.sub(r"[^\w.-]+", "-", name).strip("-.") or "run"
-        base = f"{time.strftime('%Y%m%d-%H%M%S')}-{plain}"[:120]
+        whole = f"{time.strftime('%Y%m%d-%H%M%S')}-{plain}"[:120]
+        base = whole.encode()[:200].decode(errors="ignore")  # a folder's name has 255 bytes at most
         candidates = [base, *(f"{base}-{number}" for number in range(2, 1000))]
         return next(candidate for candidate in candidates if not (self.root / candidate).exists())
 

@@ -294,3 +294,8 @@ def test_only_the_end_of_a_large_log_is_read(tmp_path: Path) -> None:
     assert text.endswith("line 99999")
     assert len(text) < 10_000
     assert size == file.stat().st_size
+
+
+def test_a_long_name_in_any_writing_makes_a_run(store: RunStore) -> None:
+    run = store.create("猫" * 200, {})
+    assert store.entry(run).name == "猫" * 200 and len(run.encode()) <= 200
