@@ -165,7 +165,7 @@ def build(desk: SettingsDesk) -> None:
             gr.context.Context.root_block.load(desk.about, None, gr.HTML(elem_id="settings-about"), **QUICK)
         with gr.Column(elem_classes="card"):
             gr.HTML(f"<h2>{t('This machine')}</h2>")
-            report = gr.HTML(elem_id="settings-machine")
+            report = gr.HTML(notes.sentence(t("Looking at the machine …"), "quiet"), elem_id="settings-machine")
             look = gr.Button(t("Look again"), size="md", elem_id="look-again")
             gr.context.Context.root_block.load(machine, None, report, **QUICK)
             look.click(machine, None, report, **QUICK)

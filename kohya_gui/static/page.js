@@ -36,5 +36,8 @@
     }
   })
 
-  whenThere("toggle-dark", () => Object.keys(toggles).forEach(show))
+  whenThere("toggle-dark", () => {
+    Object.keys(toggles).forEach(show)
+    document.querySelector("#top nav [aria-current]").scrollIntoView({ block: "nearest", inline: "center" }) // where all don't fit
+  })
 })()

@@ -358,11 +358,9 @@
     const found = event.target.closest?.("#start, #print-command")
     if (!found) return
     if (found.id === "start") found.setAttribute("aria-busy", "true")
-    if (!settled) {
-      event.stopImmediatePropagation()
-      if (!pressed.includes(found)) pressed.push(found)
-      return
-    }
+    if (settled) return
+    event.stopImmediatePropagation()
+    if (!pressed.includes(found)) pressed.push(found)
   }, true)
   document.addEventListener("click", (event) => {
     for (const [selector, act] of Object.entries(clicks)) {
