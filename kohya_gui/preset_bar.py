@@ -47,6 +47,7 @@ class PresetDesk:
         asked = json.loads(carried)
         said = self._chosen if "preset" in asked else self._opened
         try:
+            _check_size(carried)
             words = said(asked, Entries.gathered(form), Baseline.read(baseline))
         except UserError as error:
             words = notes.sentence(str(error))
@@ -147,15 +148,19 @@ OPENS_TEXTS = (
 )
 
 
+def _check_size(carried: str) -> None:
+    """Raises BadPreset. What a browser carries holds a file's text or metadata, and signs are escaped in it."""
+    if len(carried) > 2 * LARGEST_TEXT:
+        raise presets.BadPreset("The file is larger than a preset can be; choose a JSON or TOML file of settings.")
+
+
 def _of_file(asked: dict[str, Any]) -> presets.Preset:
     """As the visitor's browser has read it."""
     name = Path(str(asked.get("name") or "file")).name
-    text, metadata = str(asked.get("text") or ""), asked.get("metadata")
-    if len(text) > LARGEST_TEXT:
-        raise presets.BadPreset("The file is larger than a preset can be; choose a JSON or TOML file of settings.")
+    metadata = asked.get("metadata")
     if isinstance(metadata, dict):
         return presets.from_trained_file(name, {str(key): str(value) for key, value in metadata.items()})
-    return presets.from_text(name, text)
+    return presets.from_text(name, str(asked.get("text") or ""))
 
 
 def _about(opening: presets.Preset) -> str:

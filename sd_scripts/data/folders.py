@@ -104,7 +104,8 @@ def _look(found: Scan, files: Mapping[str, Entry], images: list[Entry]) -> None:
     found.pictures = sorted(pictures, key=lambda picture: picture.file) if trusted else pictures
     index.save()
     if info is not None and not found.problems:
-        info.write(picture for picture in found.pictures if picture.path.name not in found.animated)
+        animated = set(found.animated)
+        info.write(picture for picture in found.pictures if picture.path.name not in animated)
 
 
 def _broken(found: Scan, *facts: Sequence[Fact]) -> set[int]:

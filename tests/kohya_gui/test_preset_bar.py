@@ -77,4 +77,5 @@ def test_a_file_that_the_browser_has_read_is_offered_or_refused_in_words(
 
 
 def test_a_file_that_is_too_large_is_refused(desk: PresetDesk) -> None:
-    assert "larger than a preset can be" in said(desk, form(), NOTHING, text="x" * (3 << 20))
+    for part in ({"text": "x" * (3 << 20)}, {"metadata": {"ss_network_dim": "1" * (3 << 20)}}):
+        assert "larger than a preset can be" in said(desk, form(), NOTHING, **part)
