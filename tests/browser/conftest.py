@@ -218,19 +218,27 @@ class Held:
     """What a page asks of the app under this path is kept until the test lets it go, so that others overtake it."""
 
     def __init__(self, page: Page, path: str) -> None:
+        self.page = page
         self.asked = re.compile(re.escape(path))
-        self._routes: list[Any] | None = []
+        self.waiting: list[Any] = []
+        self._is_open = False
         page.route(self.asked, self._take)
 
     def _take(self, route: Any) -> None:
-        if self._routes is None:
+        if self._is_open:
             route.continue_()
         else:
-            self._routes.append(route)
+            self.waiting.append(route)
 
-    def let_go(self) -> None:
-        routes, self._routes = self._routes or [], None
-        for route in routes:
+    def wait_for(self, count: int) -> None:
+        while len(self.waiting) < count:
+            self.page.wait_for_timeout(20)
+
+    def let_go(self, wanted: Callable[[Any], bool] = lambda route: True) -> None:
+        """Those that are wanted, and whatever is asked from now on."""
+        self._is_open = True
+        for route in [route for route in self.waiting if wanted(route)]:
+            self.waiting.remove(route)
             route.continue_()
 
 

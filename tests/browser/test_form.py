@@ -15,6 +15,7 @@ import pytest
 
 expect = pytest.importorskip("playwright.sync_api").expect
 PATIENCE = 180_000
+ASKED = "/run/predict"
 
 KOHYA_SS = {
     "LoRA_type": "Standard", "network_dim": 24, "network_alpha": 12, "learning_rate": 0.0003, "epoch": 2,
@@ -40,33 +41,6 @@ def app(one_app: Any, images: Path) -> Iterator[Any]:
 def page(app: Any, browser_page: Any) -> Any:
     visit(browser_page, app)
     return browser_page
-
-
-class Held:
-    """Questions to the app that wait until they are let go: their answers are late for as long as a test wants."""
-
-    def __init__(self, page: Any) -> None:
-        self.page = page
-        self.waiting: list[Any] = []
-        self.is_open = False
-        page.route("**/run/predict", self.ask)
-
-    def ask(self, route: Any) -> None:
-        if self.is_open:
-            route.continue_()
-        else:
-            self.waiting.append(route)
-
-    def wait_for(self, count: int) -> None:
-        while len(self.waiting) < count:
-            self.page.wait_for_timeout(20)
-
-    def let_go(self, wanted: Callable[[Any], bool] = lambda route: True) -> None:
-        """Those that are wanted, and whatever is asked from now on."""
-        self.is_open = True
-        for route in [route for route in self.waiting if wanted(route)]:
-            self.waiting.remove(route)
-            route.continue_()
 
 
 def visit(page: Any, app: Any, query: str = "") -> None:
@@ -122,11 +96,11 @@ def test_a_preset_of_kohya_ss_says_what_it_changes_before_it_does(
     expect(page.locator("#changed-count")).to_have_text("2", timeout=PATIENCE)
 
 
-def test_what_is_typed_before_the_last_form_is_back_stays(page: Any, app: Any) -> None:
+def test_what_is_typed_before_the_last_form_is_back_stays(page: Any, app: Any, hold: Callable[..., Any]) -> None:
     field(page, "seed").fill("7")
     field(page, "network_dim").fill("9")
     expect(page.locator("#changed-count")).to_have_text("2", timeout=PATIENCE)
-    held = Held(page)
+    held = hold(page, ASKED)
     page.goto(app.url)
     held.wait_for(1)
     field(page, "seed").fill("11")
@@ -135,10 +109,10 @@ def test_what_is_typed_before_the_last_form_is_back_stays(page: Any, app: Any) -
     holds(page, "seed", "11")
 
 
-def test_a_start_waits_for_the_last_form(page: Any, app: Any) -> None:
+def test_a_start_waits_for_the_last_form(page: Any, app: Any, hold: Callable[..., Any]) -> None:
     field(page, "max_train_steps").fill("7")
     expect(page.locator("#changed-count")).to_have_text("1", timeout=PATIENCE)
-    held = Held(page)
+    held = hold(page, ASKED)
     page.goto(app.url)
     held.wait_for(1)
     page.click("#start")
@@ -161,15 +135,15 @@ def asks_for_check(route: Any) -> bool:
     return len(json.loads(route.request.post_data)["data"]) == 2
 
 
-def test_a_late_answer_hides_nothing_newer(page: Any) -> None:
-    held = Held(page)
+def test_a_late_answer_hides_nothing_newer(page: Any, hold: Callable[..., Any]) -> None:
+    held = hold(page, ASKED)
     field(page, "learning_rate").fill("much")
     held.wait_for(1)
     field(page, "learning_rate").fill("1e-4")
     held.let_go()  # what is said of "much" comes after "1e-4" was typed
     expect(page.locator("#changed-count")).to_have_text("1", timeout=PATIENCE)
     expect(page.locator("#problems")).not_to_contain_text("to put right", timeout=PATIENCE)
-    held = Held(page)
+    held = hold(page, ASKED)
     field(page, "learning_rate").fill("much")
     page.click("#start")
     held.wait_for(2)
@@ -197,9 +171,9 @@ def choose_preset(page: Any, name: str) -> None:
     page.get_by_role("option", name=name).click()
 
 
-def test_an_offer_that_comes_late_replaces_nothing_newer(page: Any) -> None:
+def test_an_offer_that_comes_late_replaces_nothing_newer(page: Any, hold: Callable[..., Any]) -> None:
     """Gradio tells of one choice twice."""
-    held = Held(page)
+    held = hold(page, ASKED)
     choose_preset(page, "SD1 style")
     held.wait_for(2)
     held.let_go(lambda route: route is held.waiting[-1])
