@@ -1,7 +1,7 @@
 // The dataset page: a folder's pictures with their captions, edited in place or many at once, and every step undone.
 (() => {
   const PAGE = 60
-  const { make, put, button, number, recall, remember, whenThere } = window.kit
+  const { make, put, button, number, recall, remember, latest, whenThere } = window.kit
   const t = window.t
   const address = (path, query) => window.kit.address(`dataset/${path}`, query)
 
@@ -49,7 +49,7 @@
       this.selected = new Set()
       this.unsaved = new Map() // caption -> text that was typed but could not be saved yet
       this.saving = Promise.resolve()
-      this.offset = this.previews = this.steps = 0
+      this.offset = 0
       this.build()
       addEventListener("beforeunload", (event) => { if (this.unsaved.size) event.preventDefault() })
       this.open(new URLSearchParams(location.search).get("folder") || recall("kohya-gui-dataset") || "")
@@ -117,17 +117,16 @@
     }
 
     // A preview holds only for what it was made of.
-    forget() { if (this.applyButton) { this.previews++; this.applyButton.disabled = true; put(this.edited) } }
+    forget() { if (this.applyButton) { latest(this, "previewing"); this.applyButton.disabled = true; put(this.edited) } }
 
     say(words, bad = false) { this.said.textContent = words; this.said.classList.toggle("bad", bad) }
 
     // Of several folders that were asked for, the last is shown; what was typed meanwhile stays.
     async open(path) {
-      const turn = this.opening = (this.opening || 0) + 1, typed = this.input.value
-      const isLate = () => turn !== this.opening
+      const isLast = latest(this, "opening"), typed = this.input.value
       try {
         const found = await call("folders", { path })
-        if (isLate()) return
+        if (!isLast()) return
         this.finishTyping()
         this.say("")
         if (found.path !== this.folder) put(this.grid)
@@ -142,7 +141,7 @@
         if (!found.path) this.say(t("Open a folder to see its pictures with their captions: write them in place, change many at once and undo it, count tags, look at masks, balance repeats, and send it to the form."))
         else if (!found.images && !found.folders.length) this.say(t("There are no images in this folder."))
         if (found.images) await this.reload()
-      } catch (error) { if (!isLate()) { this.body.hidden = true; this.say(error.message, true) } }
+      } catch (error) { if (isLast()) { this.body.hidden = true; this.say(error.message, true) } }
     }
 
     showFolders({ parent, folders }) {
@@ -178,12 +177,12 @@
     }
 
     async show(offset) {
-      const turn = this.turn = (this.turn || 0) + 1
+      const isLast = latest(this, "showing")
       try {
         const { saving } = this
         await saving
         const found = await call("items", { offset, limit: PAGE }, this.asked(this.search()))
-        if (turn !== this.turn) return
+        if (!isLast()) return
         this.finishTyping()
         if (saving !== this.saving) return this.show(offset)
         if (offset && !found.items.length) return this.show(0)
@@ -192,7 +191,7 @@
         this.showPlace(found.items.length)
         this.showScope()
         this.say("")
-      } catch (error) { if (turn === this.turn) this.say(error.message, true) }
+      } catch (error) { if (isLast()) this.say(error.message, true) }
     }
 
     // Whoever writes a caption goes on writing in it.
@@ -297,8 +296,8 @@
     async preview() {
       this.applyButton.disabled = true
       await this.saving
-      const turn = ++this.previews
-      const show = (act) => (outcome) => { if (turn === this.previews) act(outcome) }
+      const isLast = latest(this, "previewing")
+      const show = (act) => (outcome) => { if (isLast()) act(outcome) }
       return call("try", null, this.wished()).then(show((outcome) => this.showOutcome(outcome, false)), show((error) => this.failed(error)))
     }
 
@@ -329,7 +328,7 @@
     async changed(history) { this.showHistory(history); await Promise.all([this.show(this.offset), this.readTags()]) }
 
     async step(which) {
-      const place = this.asked(), turn = ++this.steps
+      const place = this.asked(), isLast = latest(this, "stepping")
       try {
         const { words, changed, history } = await this.write(() => call(which, null, place))
         if (!this.isShown(place)) return
@@ -338,7 +337,7 @@
         const values = { what: words, count: number(changed) }
         const one = which === "undo" ? t("Undone: {what}.", values) : t("Done again: {what}.", values)
         const said = changed === 1 ? one : which === "undo" ? t("Undone: {what} ({count} captions).", values) : t("Done again: {what} ({count} captions).", values)
-        if (turn === this.steps && this.isShown(place)) this.say(said)
+        if (isLast() && this.isShown(place)) this.say(said)
       } catch (error) { this.say(error.message, true) }
     }
 
@@ -357,14 +356,14 @@
     }
 
     async readTags() {
-      const turn = this.counting = (this.counting || 0) + 1
+      const isLast = latest(this, "counting")
       try {
         const { all, tags } = await call("tags", this.asked())
-        if (turn !== this.counting) return
+        if (!isLast()) return
         this.known = tags
         this.tagCount.textContent = all > tags.length ? t("{count} tags, the {shown} most frequent are shown", { count: number(all), shown: number(tags.length) }) : all === 1 ? t("1 tag") : t("{count} tags", { count: number(all) })
         this.listTags()
-      } catch (error) { if (turn === this.counting) this.say(error.message, true) }
+      } catch (error) { if (isLast()) this.say(error.message, true) }
     }
 
     listTags() {

@@ -65,6 +65,12 @@
     return made
   }
 
+  // Answers come in any order: says, when one is there, whether nothing newer of that name was asked since.
+  function latest(owner, name) {
+    const turn = owner[name] = (owner[name] ?? 0) + 1
+    return () => turn === owner[name]
+  }
+
   // Brings an element into sight, at once for those who asked for less motion.
   const bring = (element, block = "start") =>
     element.scrollIntoView({ block, behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" })
@@ -82,5 +88,5 @@
     if (!look()) waiting.observe(document.documentElement, { childList: true, subtree: true })
   }
 
-  window.kit = { make, put, button, number, address, call, post, recall, remember, copy, copier, bring, whenThere }
+  window.kit = { make, put, button, number, address, call, post, recall, remember, copy, copier, latest, bring, whenThere }
 })()

@@ -1,6 +1,6 @@
 // The live view of a run: asks the app's plain routes every second or so and shows what the run's folder says.
 (() => {
-  const { make, put, button, number, call, post, address, copier, whenThere } = window.kit
+  const { make, put, button, number, call, post, address, copier, latest, whenThere } = window.kit
   const { Samples, duration, when, pace, bytes, short, of, kind, words, smoothing } = window.runs
   const t = window.t
   const QUICK = 1000, SLOW = 4000
@@ -122,26 +122,26 @@
 
     async tick() {
       clearTimeout(this.timer)
-      const turn = this.turn = (this.turn || 0) + 1
+      const isLast = latest(this, "asking")
       let wait = SLOW
       try {
         if (!this.listed || Date.now() - this.listed > SLOW || !this.run) await this.list()
-        if (this.run) wait = await this.refresh(turn) ? QUICK : SLOW
+        if (this.run) wait = await this.refresh(isLast) ? QUICK : SLOW
         this.place.classList.remove("cut-off")
       } catch (error) {
-        if (turn !== this.turn) return
+        if (!isLast()) return
         this.place.classList.add("cut-off")
         this.said.textContent = error instanceof TypeError ? t("The app does not answer; training is not affected. Trying again …") : error.message
         this.broken = true
         if (error.status === 404) { this.run = null; this.forget() }
       }
-      if (turn === this.turn) this.timer = setTimeout(() => this.tick(), document.hidden ? SLOW : wait)
+      if (isLast()) this.timer = setTimeout(() => this.tick(), document.hidden ? SLOW : wait)
     }
 
     async list() {
-      const turn = this.listing = (this.listing || 0) + 1
+      const isLast = latest(this, "listing")
       const { runs, tensorboard } = await call("runs")
-      if (turn !== this.listing) return
+      if (!isLast()) return
       this.listed = Date.now()
       if (!this.run && runs.length) this.run = (runs.find(({ state }) => state !== "queued") ?? runs[0]).id
       this.head.classList.toggle("empty", !runs.length)
@@ -152,11 +152,11 @@
       this.showBoard(tensorboard)
     }
 
-    async refresh(turn) {
+    async refresh(isLast) {
       const run = this.run
       const known = { ...this.known, log: this.logPart.open ? this.known.log : SHUT }
       const state = await call(`${of(run)}/state?${new URLSearchParams(known)}`)
-      if (run !== this.run || turn !== this.turn) return true
+      if (run !== this.run || !isLast()) return true
       if (this.broken) { this.said.textContent = ""; this.broken = false }
       this.body.hidden = this.body.inert = false
       this.showState(state)
